@@ -1,0 +1,72 @@
+"""Arbitrade: find and trade triangular arbitrage, truthfully and safely.
+
+The public API is what stands in `__all__`, plus the modules `models`, `protocols`, `hookspecs`,
+`errors`, `pricing`, `book`, `api` and `testing`.  Everything else is internal.
+"""
+
+from arbitrade.book import OrderBook
+from arbitrade.clock import SystemClock
+from arbitrade.config import Secret, Settings, SettingsSection, setting
+from arbitrade.errors import ArbitradeError
+from arbitrade.hookspecs import hookimpl
+from arbitrade.migrations import MigrationSeries
+from arbitrade.models import (
+    Alert,
+    Approved,
+    BookDelta,
+    Changed,
+    Instrument,
+    Instruments,
+    Leg,
+    Opportunity,
+    Refused,
+    Severity,
+    Side,
+)
+from arbitrade.protocols import (
+    AlertSink,
+    Clock,
+    Decoder,
+    Detector,
+    Executor,
+    Feed,
+    FeedHandler,
+    RiskRule,
+    Service,
+    Store,
+    Venue,
+)
+
+__all__ = [
+    "Alert",
+    "AlertSink",
+    "Approved",
+    "ArbitradeError",
+    "BookDelta",
+    "Changed",
+    "Clock",
+    "Decoder",
+    "Detector",
+    "Executor",
+    "Feed",
+    "FeedHandler",
+    "Instrument",
+    "Instruments",
+    "Leg",
+    "MigrationSeries",
+    "Opportunity",
+    "OrderBook",
+    "Refused",
+    "RiskRule",
+    "Secret",
+    "Service",
+    "Settings",
+    "SettingsSection",
+    "Severity",
+    "Side",
+    "Store",
+    "SystemClock",
+    "Venue",
+    "hookimpl",
+    "setting",
+]

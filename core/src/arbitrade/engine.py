@@ -1,0 +1,395 @@
+"""The one file that knows the order of things.
+
+    frame ─▶ decoder ─▶ book ─▶ checksum ─▶ gates ─▶ detectors ─▶ opportunities
+
+Synchronous from frame to opportunity: no I/O, no await, no hook call, no log per event.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+
+import structlog
+
+from arbitrade.book import BookState, OrderBook
+from arbitrade.clock import SystemClock
+from arbitrade.episodes import Episodes
+from arbitrade.errors import MessageError
+from arbitrade.latency import Latency, timer_overhead_ns
+from arbitrade.models import (
+    Batch,
+    BookDelta,
+    BookUnreadable,
+    Changed,
+    ConnectionLost,
+    Instruments,
+    InstrumentsChanged,
+    MarketEvent,
+    Opportunity,
+    Subscribed,
+    Unsubscribed,
+    VenueState,
+    VenueStateChanged,
+)
+from arbitrade.protocols import Clock, Detector, Venue
+
+log = structlog.get_logger(__name__)
+
+type DetectorFactory = Callable[[Instruments], Sequence[Detector]]
+type Act = Callable[[Opportunity, int], None]
+
+_NOTHING: tuple[Opportunity, ...] = ()
+
+
+def _ignore(symbol: str) -> None:
+    """Nobody to tell."""
+
+
+class Engine:
+    """Takes frames, keeps books, asks detectors.
+
+    Args:
+        venue: Whose frames these are.
+        make_detectors: Builds the detectors once the instruments are known.
+        act: Called with each opportunity and the `position` of the frame that showed it.
+        depth: Levels a side of books whose subscription nobody saw; None derives it from the
+            snapshot.
+        max_lag_s: Nothing is reported from a message older than this; None for no limit.
+        max_crossed_s: A book that stays crossed or locked longer is taken for wrong and asked for
+            anew; None for no limit.
+        clock: Tells the lag.
+        on_out_of_sync: Called with the symbol of each book that needs a fresh snapshot.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        make_detectors: DetectorFactory,
+        act: Act,
+        *,
+        depth: int | None = None,
+        max_lag_s: float | None = None,
+        max_crossed_s: float | None = None,
+        clock: Clock | None = None,
+        on_out_of_sync: Callable[[str], None] = _ignore,
+    ) -> None:
+        self._venue = venue
+        self._decoder = venue.make_decoder()
+        self._decode = self._decoder.decode
+        self._checksum = venue.checksum
+        self._make_detectors = make_detectors
+        self._act = act
+        self._depth = depth
+        self._depths: dict[str, int] = {}
+        self._max_lag_s = max_lag_s
+        self._max_crossed_s = max_crossed_s
+        self._crossed_since: dict[str, int] = {}
+        self._clock = clock if clock is not None else SystemClock()
+        self._state = VenueState.ONLINE
+        self._detectors: tuple[Detector, ...] = ()
+        self.on_out_of_sync = on_out_of_sync
+        self.instruments: Instruments | None = None
+        self.books: dict[str, OrderBook] = {}
+        self.episodes = Episodes()
+        self.latency = Latency(timer_overhead_ns())
+        self.sizing_latency = Latency(self.latency.overhead_ns)
+        self.position = 0
+        """Where in the input we are; goes out with every opportunity."""
+        self.book_updates = 0
+        self.right = 0
+        self.wrong = 0
+        self.skipped = 0
+        self.resyncs = 0
+        self.detections = 0
+        self._counters: Counter[str] = Counter()
+
+    # ── the hot path ─────────────────────────────────────────────────────────────────────────────
+
+    def on_frame(self, frame: bytes) -> MarketEvent | None:
+        """Take one frame; return the event in it unless it was a book's.
+
+        Raises:
+            MessageError: The frame can't be understood; nothing was changed.
+        """
+        started = time.perf_counter_ns()
+        event = self._decode(frame)
+        if type(event) is BookDelta:
+            found = self._on_delta(event)
+            self.latency.add(time.perf_counter_ns() - started)
+            if found or self.episodes.is_alive(event.symbol):
+                self._report(event, found)
+            return None
+        if event is None:
+            return None
+        return self.on_event(event)
+
+    def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
+        """Apply, verify, gate, screen.  Returns what is there through this pair now."""
+        book = self.books.get(delta.symbol)
+        if delta.is_snapshot:
+            book = self._opened(delta)
+            book.load(delta.bids, delta.asks)
+            changed = Changed.BOTH
+        elif book is None or book.state is not BookState.SYNCED:
+            self._pass_over(book)
+            return _NOTHING
+        else:
+            changed = book.apply(delta.bids, delta.asks)
+        if delta.checksum is not None:
+            if self._checksum(book) != delta.checksum:
+                self._mismatch(book)
+                return _NOTHING
+            self.right += 1
+        self.book_updates += 1
+        book.timestamp = delta.timestamp
+        if delta.is_snapshot or (changed or not book.tradable):
+            if delta.is_snapshot and book.state is not BookState.SYNCED:
+                self._synced(book)
+            if not self._is_tradable(book):
+                self._void(book)
+                if book.is_crossed:
+                    self._on_crossed(book)
+                return _NOTHING
+            if not book.tradable:
+                book.tradable = True
+                self._crossed_since.pop(book.symbol, None)
+                changed = Changed.BOTH
+        return self._screen(book, changed)
+
+    def _screen(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
+        detectors = self._detectors
+        if len(detectors) == 1:
+            return detectors[0].on_book(book, changed)
+        found = [some for detector in detectors if (some := detector.on_book(book, changed))]
+        return chain.from_iterable(found) if found else _NOTHING
+
+    def _is_tradable(self, book: OrderBook) -> bool:
+        return (
+            not book.is_crossed
+            and not book.is_one_sided
+            and book.instrument.is_online
+            and self._state is VenueState.ONLINE
+            and book.state is BookState.SYNCED
+        )
+
+    # ── what was found ───────────────────────────────────────────────────────────────────────────
+
+    def _report(self, delta: BookDelta, found: Iterable[Opportunity]) -> None:
+        """Size what the screen let through, follow it over time, hand it on."""
+        if self._max_lag_s is not None and self._lag_s(delta) > self._max_lag_s:
+            self._counters["stale"] += 1
+            self.episodes.end(delta.symbol, delta.timestamp)
+            return
+        opportunities = []
+        started = time.perf_counter_ns()
+        for opportunity in found:
+            opportunities.append(opportunity)
+            sized = time.perf_counter_ns()
+            self.sizing_latency.add(sized - started)
+            started = sized
+        self.episodes.observe(delta.symbol, opportunities, delta.timestamp)
+        self.detections += len(opportunities)
+        for opportunity in opportunities:
+            self._act(opportunity, self.position)
+
+    def _lag_s(self, delta: BookDelta) -> float:
+        if delta.timestamp is None:
+            return 0.0
+        try:
+            sent_at = datetime.fromisoformat(delta.timestamp)
+        except ValueError as error:
+            raise MessageError(
+                f"{delta.symbol}: timestamp {delta.timestamp!r} is not RFC 3339"
+            ) from error
+        return self._clock.now_ns() / 1e9 - sent_at.timestamp()
+
+    # ── books in and out of sync ─────────────────────────────────────────────────────────────────
+
+    def _opened(self, delta: BookDelta) -> OrderBook:
+        """Return the book a snapshot is for, made or remade at the depth that applies."""
+        symbol = delta.symbol
+        depth = self._depths.get(symbol) or self._depth
+        if depth is None:
+            depth = self._venue.snapshot_depth(max(len(delta.bids), len(delta.asks)))
+        book = self.books.get(symbol)
+        if book is not None and book.depth == depth:
+            return book
+        if self.instruments is None or symbol not in self.instruments:
+            raise MessageError(f"{symbol}: a book before its instrument was named")
+        made = OrderBook(self.instruments[symbol], depth)
+        if book is not None:
+            made.state, made.tradable = book.state, book.tradable
+        self.books[symbol] = made
+        return made
+
+    def _pass_over(self, book: OrderBook | None) -> None:
+        if book is not None and book.state is BookState.OUT_OF_SYNC:
+            self.skipped += 1
+        else:
+            self._counters["before_snapshot"] += 1
+
+    def _mismatch(self, book: OrderBook) -> None:
+        self.wrong += 1
+        self._lose(book, "checksum")
+
+    def _lose(self, book: OrderBook, reason: str) -> None:
+        """Take a book out until a fresh snapshot, at once, and ask for one."""
+        book.state = BookState.OUT_OF_SYNC
+        self._counters[f"lost_{reason}"] += 1
+        self._void(book)
+        self.on_out_of_sync(book.symbol)
+
+    def _on_crossed(self, book: OrderBook) -> None:
+        """Count it; a moment is normal, longer means that the book is wrong below its checksum."""
+        self._counters["crossed"] += 1
+        now_ns = self._clock.monotonic_ns()
+        since_ns = self._crossed_since.setdefault(book.symbol, now_ns)
+        if self._max_crossed_s is not None and now_ns - since_ns > self._max_crossed_s * 1e9:
+            del self._crossed_since[book.symbol]
+            self._lose(book, "crossed")
+
+    def _synced(self, book: OrderBook) -> None:
+        if book.state is BookState.OUT_OF_SYNC:
+            self.resyncs += 1
+        book.state = BookState.SYNCED
+
+    def _void(self, book: OrderBook) -> None:
+        """Nothing may be decided on this book from now on."""
+        if not book.tradable:
+            return
+        book.tradable = False
+        for detector in self._detectors:
+            detector.on_void(book.symbol)
+        self.episodes.end(book.symbol, book.timestamp)
+
+    # ── everything that is not a book message ────────────────────────────────────────────────────
+
+    def on_event(self, event: MarketEvent) -> MarketEvent | None:
+        """Take one event; return it unless it was a book's."""
+        match event:
+            case BookDelta():
+                found = self._on_delta(event)
+                if found or self.episodes.is_alive(event.symbol):
+                    self._report(event, found)
+                return None
+            case Batch():
+                for one in event.events:
+                    self.on_event(one)
+                return None
+            case BookUnreadable():
+                book = self.books.get(event.symbol)
+                if book is not None and book.state is BookState.SYNCED:
+                    log.warning("book.unreadable", pair=event.symbol, reason=event.reason)
+                    self._lose(book, "unreadable")
+                else:
+                    self._pass_over(book)
+                return None
+            case InstrumentsChanged():
+                self._on_instruments(event)
+            case VenueStateChanged():
+                self._on_state(event.state)
+            case Subscribed():
+                self._depths[event.symbol] = event.depth
+            case Unsubscribed():
+                self._forget(event.symbol)
+            case ConnectionLost():
+                for symbol in self.books if event.symbols is None else event.symbols:
+                    self._forget(symbol)
+            case _:
+                pass
+        return event
+
+    def learn(self, change: InstrumentsChanged) -> None:
+        """Take instruments from elsewhere (a file) as if a frame had brought them."""
+        self._decoder.learn(change)
+        self._on_instruments(change)
+
+    def swap_detectors(self, detectors: Iterable[Detector]) -> None:
+        """Go on with other detectors, between two events."""
+        self._detectors = tuple(detectors)
+        for symbol in self.books:
+            self.episodes.end(symbol)
+        self._announce()
+
+    def _forget(self, symbol: str) -> None:
+        """No more messages come for this book: what it holds is history."""
+        book = self.books.get(symbol)
+        if book is not None:
+            self._void(book)
+            if book.state is BookState.SYNCED:
+                book.state = BookState.WAITING
+
+    def _on_instruments(self, change: InstrumentsChanged) -> None:
+        known = self.instruments
+        if known is None or change.is_snapshot:
+            base = Instruments() if known is None else Instruments((), known.assets.values())
+        else:
+            base = known
+        self.instruments = base.merged(change.pairs, change.assets)
+        if known is None:
+            self._detectors = tuple(self._make_detectors(self.instruments))
+            return
+        for symbol, book in list(self.books.items()):
+            self._update_book(symbol, book, self.instruments)
+        if dict(known) != dict(self.instruments):
+            for detector in self._detectors:
+                detector.on_instruments(self.instruments)
+            self._announce()
+
+    def _update_book(self, symbol: str, book: OrderBook, instruments: Instruments) -> None:
+        pair = instruments.get(symbol)
+        if pair is None:
+            self._void(book)
+            del self.books[symbol]
+            return
+        was = book.instrument
+        if (pair.price_precision, pair.quantity_precision) != (
+            was.price_precision,
+            was.quantity_precision,
+        ):
+            # The integers of the book mean something else from now on.
+            log.info("book.precision_changed", pair=symbol, price_precision=pair.price_precision)
+            self._void(book)
+            fresh = OrderBook(pair, book.depth)
+            fresh.state = BookState.OUT_OF_SYNC
+            self.books[symbol] = fresh
+            self._counters["lost_precision"] += 1
+            self.on_out_of_sync(symbol)
+            return
+        book.instrument = pair
+
+    def _on_state(self, state: VenueState) -> None:
+        if state is self._state:
+            return
+        log.info("venue.state", state=state.value, before=self._state.value)
+        self._state = state
+        self._announce()
+
+    def _announce(self) -> None:
+        """Show the detectors every book again; nothing is reported before its next message."""
+        for book in self.books.values():
+            if book.state is BookState.SYNCED and self._is_tradable(book):
+                book.tradable = True
+                for detector in self._detectors:
+                    detector.on_book(book, Changed.BOTH)
+            else:
+                self._void(book)
+
+    # ── what there is to see ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def books_in_sync(self) -> int:
+        """Books that can be trusted now.  O(books)."""
+        return sum(book.state is BookState.SYNCED for book in self.books.values())
+
+    @property
+    def detectors(self) -> tuple[Detector, ...]:
+        """The detectors at work."""
+        return self._detectors
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Everything that was passed over or lost, by reason."""
+        return {**self._decoder.counters, **self._counters}
