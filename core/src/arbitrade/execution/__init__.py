@@ -1,0 +1,1 @@
+"""What happens to opportunities that risk has approved."""

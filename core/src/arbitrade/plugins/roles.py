@@ -1,0 +1,68 @@
+"""Checks whether an object plays its role; once, when a hook hands it in.
+
+A missing method would otherwise show as an `AttributeError` on the first opportunity, hours later.
+"""
+
+import inspect
+from collections.abc import Iterator
+
+
+def role_problems(candidate: object, role: type) -> tuple[str, ...]:
+    """Return what keeps `candidate` from playing `role`, a protocol; empty when nothing does.
+
+    Checks that attributes exist, that names are text, and that methods exist, can be called with
+    the role's arguments and are coroutines exactly where the role's are.
+    """
+    if inspect.isclass(candidate):
+        return (f"it is the class {candidate.__name__} itself; return an instance of it",)
+    return tuple(
+        problem
+        for name, member in _members(role)
+        if (problem := _member_problem(candidate, name, member)) is not None
+    )
+
+
+def _members(role: type) -> Iterator[tuple[str, object]]:
+    for owner in reversed(role.__mro__):
+        if getattr(owner, "_is_protocol", False):
+            for name, member in vars(owner).items():
+                if not name.startswith("_") and (
+                    isinstance(member, property) or inspect.isfunction(member)
+                ):
+                    yield name, member
+
+
+def _member_problem(candidate: object, name: str, member: object) -> str | None:
+    try:
+        found = getattr(candidate, name)
+    except AttributeError:
+        kind = "attribute" if isinstance(member, property) else "method"
+        return f"it has no {kind} `{name}`"
+    except Exception as error:
+        return f"reading its `{name}` raised {type(error).__name__}: {error}"
+    if isinstance(member, property):
+        if name == "name" and not (isinstance(found, str) and found):
+            return f"its `name` is {found!r}; it has to be text"
+        return None
+    return _method_problem(name, found, member)
+
+
+def _method_problem(name: str, found: object, wanted: object) -> str | None:
+    if not callable(found):
+        return f"its `{name}` is not a method but {found!r}"
+    if inspect.iscoroutinefunction(wanted) and not inspect.iscoroutinefunction(found):
+        return f"its `{name}` has to be `async def`"
+    if not inspect.iscoroutinefunction(wanted) and inspect.iscoroutinefunction(found):
+        return f"its `{name}` must not be `async def`"
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return None  # built in or compiled without a signature: the first call will tell
+    arguments = [p for p in inspect.signature(wanted).parameters if p != "self"]  # type: ignore[arg-type]  # a function of the protocol, by `_members`
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        return (
+            f"its `{name}{signature}` can't be called as `{name}({', '.join(arguments)})`: {error}"
+        )
+    return None

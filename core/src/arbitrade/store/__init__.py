@@ -1,0 +1,1 @@
+"""Where opportunities are kept."""
