@@ -214,6 +214,9 @@ class Engine:
         if depth is None:
             depth = self._venue.snapshot_depth(max(len(delta.bids), len(delta.asks)))
         book = self.books.get(symbol)
+        if book is not None and symbol not in self._depths:
+            # A snapshot of few levels says nothing about the depth; an earlier one of more does.
+            depth = max(depth, book.depth)
         if book is not None and book.depth == depth:
             return book
         if self.instruments is None or symbol not in self.instruments:

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from arbitrade.cli.parameters import NAMES, DecimalType
-from arbitrade.errors import ArbitradeError, UsageError
+from arbitrade.errors import ArbitradeError, RecordingError, UsageError
 
 if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
@@ -99,7 +99,8 @@ def detect(
     click.echo(_as_text(reader, result), err=True)
     if not result.detectors:
         click.echo(
-            "Warning: no detector is enabled, so nothing was looked for; see arbitrade plugins list",
+            "Warning: no detector is enabled, so nothing was looked for; "
+            "see arbitrade plugins list",
             err=True,
         )
     if summary is not None:
@@ -156,6 +157,12 @@ def _replay(
         replay = Replay(engine, clock)
         with _progress(reader) as on_progress:
             replay.run(reader, on_progress)
+    except RecordingError as error:
+        if out is not None:
+            raise RecordingError(
+                error.path, error.line, f"{error.reason}; --out {out} has what was found before it"
+            ) from error
+        raise
     finally:
         if store is not None:
             store.close()

@@ -197,6 +197,8 @@ def _progress_log(report: "RecordReport") -> None:
 
 
 def _as_text(report: "RecordReport") -> str:
+    if not report.parts:
+        return f"nothing was recorded in {report.seconds:,.1f} s: no frame came"
     return (
         f"recorded {report.frames:,} frames of {report.books:,} books in {report.seconds:,.1f} s: "
         f"{report.right:,} checksums right, {report.wrong:,} wrong, "

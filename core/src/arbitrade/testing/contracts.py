@@ -1,0 +1,312 @@
+"""What every implementation of a role must do, as test classes to subclass.
+
+```python
+class TestBell(AlertSinkContract):
+    @pytest.fixture
+    def sink(self) -> AlertSink:
+        return Bell()
+
+    @pytest.fixture
+    def delivered(self, capsys) -> Callable[[], list[str]]:
+        return lambda: capsys.readouterr().err.splitlines()
+```
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+
+from arbitrade.book import OrderBook
+from arbitrade.errors import MessageError
+from arbitrade.models import (
+    Alert,
+    BookDelta,
+    Instruments,
+    InstrumentsChanged,
+    Leg,
+    Opportunity,
+    PlannedOrder,
+    Severity,
+    Side,
+    Subscribed,
+    VenueState,
+    VenueStateChanged,
+)
+from arbitrade.protocols import AlertSink, Decoder, Store, Venue
+from arbitrade.testing.factories import make_book, make_instrument, make_instruments
+from arbitrade.testing.strategies import books
+
+
+class AlertSinkContract:
+    """What every alert sink must do.
+
+    A subclass brings two fixtures: `sink`, which must let CRITICAL alerts through, and `delivered`,
+    which returns what has arrived on the other side so far, one text for each message.
+    """
+
+    @pytest.fixture
+    def sink(self) -> AlertSink:
+        """Return the sink under test."""
+        raise NotImplementedError("the subclass brings a fixture `sink`")
+
+    @pytest.fixture
+    def delivered(self) -> Callable[[], list[str]]:
+        """Return a function that lists the messages that arrived since it was last called."""
+        raise NotImplementedError("the subclass brings a fixture `delivered`")
+
+    def test_sink_has_a_name_that_does_not_change(self, sink: AlertSink) -> None:
+        """The name identifies the sink in messages and statistics."""
+        assert sink.name
+        assert sink.name == sink.name.strip()
+        assert sink.name == sink.name
+
+    async def test_severe_alert_has_arrived_when_send_returns(
+        self, sink: AlertSink, delivered: Callable[[], list[str]]
+    ) -> None:
+        """Returning means delivered: whoever waits for `send` relies on it."""
+        await sink.send(_critical("book of BTC/USD out of sync", "resubscribing"))
+        assert any("book of BTC/USD out of sync" in message for message in delivered())
+
+    async def test_alert_without_body_is_delivered(
+        self, sink: AlertSink, delivered: Callable[[], list[str]]
+    ) -> None:
+        """Only the title is required."""
+        await sink.send(_critical("only a title"))
+        assert any("only a title" in message for message in delivered())
+
+    async def test_text_beyond_ascii_survives(
+        self, sink: AlertSink, delivered: Callable[[], list[str]]
+    ) -> None:
+        """Alerts quote figures and names as they are."""
+        await sink.send(_critical("Verlust über 5 €", "≥ limit"))
+        assert any("Verlust über 5 €" in message for message in delivered())
+
+    async def test_very_long_alert_is_delivered_in_some_form(
+        self, sink: AlertSink, delivered: Callable[[], list[str]]
+    ) -> None:
+        """Length limits are the sink's business, not the sender's."""
+        await sink.send(_critical("long story", "word " * 20_000))
+        assert any("long story" in message for message in delivered())
+
+    async def test_alerts_sent_at_the_same_time_all_arrive(
+        self, sink: AlertSink, delivered: Callable[[], list[str]]
+    ) -> None:
+        """A sink keeps no state that concurrent sends could mix up."""
+        titles = [f"alert number {number:02d}" for number in range(5)]
+        await asyncio.gather(*(sink.send(_critical(title)) for title in titles))
+        messages = delivered()
+        assert all(any(title in message for message in messages) for title in titles)
+
+
+class VenueContract:
+    """What every venue must do without a connection: read its own frames, and write them.
+
+    Recordings begin with frames that `encode_*` wrote, so whatever these lose is lost for replays.
+    A subclass brings one fixture: `venue`.
+    """
+
+    @pytest.fixture
+    def venue(self) -> Venue:
+        """Return the venue under test."""
+        raise NotImplementedError("the subclass brings a fixture `venue`")
+
+    def test_venue_has_a_name_that_does_not_change(self, venue: Venue) -> None:
+        """Settings choose it by this name."""
+        assert venue.name
+        assert venue.name == venue.name.strip()
+        assert venue.name == venue.name
+
+    def test_instruments_survive_their_frame(self, venue: Venue) -> None:
+        """Every figure of a pair comes back, and so do pairs in their order."""
+        known = make_instruments(
+            make_instrument(
+                "BTC/USD",
+                price_precision=1,
+                price_increment="0.1",
+                minimum_quantity="0.00005",
+                minimum_notional="0.5",
+                cost_precision=5,
+            ),
+            make_instrument("ETH/BTC", price_precision=6, quantity_precision=7),
+            make_instrument("SHIB/EUR", price_precision=8, quantity_precision=5),
+            assets={"BTC": 10, "USD": 4, "ETH": 10, "SHIB": 5, "EUR": 4},
+        )
+        event = venue.make_decoder().decode(venue.encode_instruments(known))
+        assert isinstance(event, InstrumentsChanged)
+        assert event.is_snapshot
+        assert list(event.pairs) == list(known.values())
+
+    def test_file_of_instruments_may_be_such_a_frame(self, venue: Venue) -> None:
+        """`detect --instruments` takes what a recording begins with."""
+        known = make_instruments("BTC/USD", "ETH/BTC")
+        change = venue.read_instruments(venue.encode_instruments(known))
+        assert [pair.symbol for pair in change.pairs] == ["BTC/USD", "ETH/BTC"]
+
+    def test_book_survives_its_snapshot_with_the_right_checksum(self, venue: Venue) -> None:
+        """Levels, order and checksum come back as they were."""
+
+        # Made anew for each subclass: Hypothesis keeps what it knows of a test by its function.
+        @given(book=books())
+        @settings(max_examples=50)
+        def check(book: OrderBook) -> None:
+            delta = _decoded_snapshot(venue, book)
+            assert delta.is_snapshot
+            assert list(delta.bids) == list(book.bids)
+            assert list(delta.asks) == list(book.asks)
+            assert delta.checksum is None or delta.checksum == venue.checksum(book)
+
+        check()
+
+    def test_empty_book_survives_its_snapshot(self, venue: Venue) -> None:
+        """A pair may have no orders at all."""
+        delta = _decoded_snapshot(venue, make_book("BTC/USD"))
+        assert (list(delta.bids), list(delta.asks)) == ([], [])
+
+    def test_timestamp_survives_its_snapshot(self, venue: Venue) -> None:
+        """Episodes and lags are counted by it."""
+        book = make_book(bids=[("100.00", "1")], asks=[("100.01", "2")])
+        moment = "2026-11-22T10:00:00.123456Z"
+        assert _decoded_snapshot(venue, book, moment).timestamp == moment
+
+    def test_checksum_is_of_the_book_as_it_is_now(self, venue: Venue) -> None:
+        """It follows a change and its undoing."""
+        book = make_book(bids=[("100.00", "1")], asks=[("100.01", "2")])
+        (bid,) = book.bids
+        before = venue.checksum(book)
+        book.apply([(bid[0], bid[1] + 1)], [])
+        assert venue.checksum(book) != before
+        book.apply([bid], [])
+        assert venue.checksum(book) == before
+
+    def test_subscription_survives_its_frame(self, venue: Venue) -> None:
+        """The depth of a book comes from it."""
+        depth = venue.snapshot_depth(1)
+        decoder = _decoder(venue, make_instruments("BTC/USD"))
+        event = decoder.decode(venue.encode_subscribed("BTC/USD", depth))
+        assert isinstance(event, Subscribed)
+        assert (event.symbol, event.depth) == ("BTC/USD", depth)
+
+    @pytest.mark.parametrize("state", [VenueState.ONLINE, VenueState.MAINTENANCE])
+    def test_state_survives_its_frame(self, venue: Venue, state: VenueState) -> None:
+        """Nothing is decided while the venue is not online."""
+        event = venue.make_decoder().decode(venue.encode_state(state))
+        assert event == VenueStateChanged(state)
+
+    def test_depth_holds_the_levels_asked_for(self, venue: Venue) -> None:
+        """And is the smallest that does: asking with it changes nothing."""
+        for levels in (1, 10, 11, 25, 26, 100):
+            depth = venue.snapshot_depth(levels)
+            assert depth >= levels
+            assert venue.snapshot_depth(depth) == depth
+
+    @pytest.mark.parametrize("frame", [b"", b"\xff", b"no frame", b"[", b'{"a":'])
+    def test_frame_that_is_none_is_a_message_error(self, venue: Venue, frame: bytes) -> None:
+        """Never another exception: whoever feeds the decoder handles this one."""
+        with pytest.raises(MessageError):
+            venue.make_decoder().decode(frame)
+
+    def test_decoders_share_nothing(self, venue: Venue) -> None:
+        """What one connection learnt does not leak into another's stream."""
+        taught, fresh = _decoder(venue, make_instruments("BTC/USD")), venue.make_decoder()
+        taught.decode(venue.encode_state(VenueState.ONLINE))
+        assert taught is not fresh
+        assert not any(fresh.counters.values())
+
+
+class StoreContract:
+    """What every store must do.
+
+    A subclass brings two fixtures: `store`, and `kept`, which returns what can be read back once
+    the store was closed: one mapping for each sighting, in order, with the keys of `detect --out`
+    and numbers as `Decimal`.
+    """
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """Return the store under test, empty."""
+        raise NotImplementedError("the subclass brings a fixture `store`")
+
+    @pytest.fixture
+    def kept(self) -> Callable[[], list[Mapping[str, object]]]:
+        """Return a function that reads back what was written."""
+        raise NotImplementedError("the subclass brings a fixture `kept`")
+
+    def test_sightings_are_kept_in_order_with_every_digit(
+        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+    ) -> None:
+        """Nothing goes through a float on its way."""
+        edges = [Decimal("13.60123456789012345678"), Decimal("-0.1"), Decimal(0)]
+        for line, edge in enumerate(edges, start=7):
+            store.write(_sighting(edge), line)
+        store.close()
+        rows = kept()
+        assert [row["edge_bps"] for row in rows] == edges
+        assert [row["line"] for row in rows] == [7, 8, 9]
+        assert rows[0]["assets"] == ["USD", "BTC", "ETH"]
+        assert rows[0]["size"] == Decimal("15020.005")
+
+    def test_blocked_sighting_carries_its_reason(
+        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+    ) -> None:
+        """Why something was not taken is half of what is worth knowing."""
+        store.write(_sighting(Decimal(1), blocked="below the minimum of ETH/USD"), 1)
+        store.close()
+        assert kept()[0]["blocked"] == "below the minimum of ETH/USD"
+
+    def test_store_without_sightings_is_empty(
+        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+    ) -> None:
+        """Finding nothing is a result."""
+        store.close()
+        assert kept() == []
+
+    def test_store_may_be_closed_twice(self, store: Store) -> None:
+        """Whoever cleans up need not know who did before."""
+        store.close()
+        store.close()
+
+
+def _decoder(venue: Venue, instruments: Instruments) -> Decoder:
+    decoder = venue.make_decoder()
+    decoder.decode(venue.encode_instruments(instruments))
+    return decoder
+
+
+def _decoded_snapshot(
+    venue: Venue, book: OrderBook, timestamp: str | None = "2026-11-22T10:00:00.000000Z"
+) -> BookDelta:
+    decoder = _decoder(venue, Instruments([book.instrument]))
+    event = decoder.decode(venue.encode_snapshot(book, timestamp))
+    assert isinstance(event, BookDelta)
+    assert event.symbol == book.symbol
+    return event
+
+
+def _critical(title: str, body: str = "") -> Alert:
+    return Alert(Severity.CRITICAL, title, body)
+
+
+def _sighting(edge_bps: Decimal, blocked: str | None = None) -> Opportunity:
+    symbols = ("BTC/USD", "ETH/BTC", "ETH/USD")
+    sides = (Side.BUY, Side.BUY, Side.SELL)
+    orders = [
+        PlannedOrder(symbol, side, Decimal("0.30"), Decimal("50025.0"))
+        for symbol, side in zip(symbols, sides, strict=True)
+    ]
+    return Opportunity(
+        detector="triangular",
+        key="triangular:USD>BTC>ETH",
+        assets=("USD", "BTC", "ETH"),
+        legs=tuple(Leg(symbol, side) for symbol, side in zip(symbols, sides, strict=True)),
+        edge_bps=edge_bps,
+        size=Decimal("15020.005"),
+        profit=Decimal("42.302881"),
+        orders=() if blocked else tuple(orders),
+        lot_profit=Decimal(42),
+        dust=(),
+        blocked=blocked,
+        timestamp="2026-11-22T10:00:00.000000Z",
+    )
