@@ -1,0 +1,1 @@
+"""Kraken spot for Arbitrade: market data over WebSocket v2, checksums, instruments."""

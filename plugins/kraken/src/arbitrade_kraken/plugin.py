@@ -1,0 +1,33 @@
+"""What this distribution hands in to core."""
+
+from collections.abc import Iterable
+
+import click
+
+from arbitrade import Settings, SettingsSection, Venue, hookimpl
+from arbitrade_kraken.config import KrakenSettings
+
+
+@hookimpl
+def arbitrade_register_settings() -> Iterable[SettingsSection]:
+    """Own the section `kraken`."""
+    return (SettingsSection("kraken", KrakenSettings),)
+
+
+@hookimpl
+def arbitrade_register_commands() -> Iterable[click.Command]:
+    """Add `convert`."""
+    from arbitrade_kraken.commands import convert_command
+
+    return (convert_command,)
+
+
+@hookimpl
+def arbitrade_make_venue(settings: Settings, name: str) -> Venue | None:
+    """Build the venue `kraken`."""
+    if name != "kraken":
+        return None
+    # Imported late: the network stack takes a while, and not every command needs a venue.
+    from arbitrade_kraken.venue import KrakenVenue
+
+    return KrakenVenue(settings.section("kraken", KrakenSettings))

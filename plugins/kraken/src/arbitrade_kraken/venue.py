@@ -1,0 +1,62 @@
+"""Kraken as an Arbitrade venue."""
+
+from collections.abc import Callable, Collection
+
+import attrs
+
+from arbitrade.book import OrderBook
+from arbitrade.models import Instruments, InstrumentsChanged, VenueState
+from arbitrade.protocols import Feed, FeedHandler
+from arbitrade_kraken import messages
+from arbitrade_kraken.checksum import book_checksum
+from arbitrade_kraken.config import DEPTHS, KrakenSettings
+from arbitrade_kraken.decoder import KrakenDecoder
+
+
+@attrs.frozen
+class KrakenVenue:
+    """Kraken spot over WebSocket v2."""
+
+    settings: KrakenSettings = attrs.field(factory=KrakenSettings)
+    name: str = "kraken"
+
+    def make_decoder(self) -> KrakenDecoder:
+        """Return a fresh decoder."""
+        return KrakenDecoder()
+
+    def checksum(self, book: OrderBook) -> int:
+        """Return the venue's CRC-32 of the book's best ten levels a side."""
+        return book_checksum(book)
+
+    def make_feed(
+        self, choose: Callable[[Instruments], Collection[str]], handler: FeedHandler
+    ) -> Feed:
+        """Return a feed for the books `choose` picks, at the depth of the settings."""
+        # Imported here: replaying a file needs no network stack.
+        from arbitrade_kraken.feed import KrakenFeed
+
+        return KrakenFeed(self.settings, choose, handler, self.settings.depth)
+
+    def read_instruments(self, content: bytes) -> InstrumentsChanged:
+        """Return the instruments of an `instrument` frame or a REST `AssetPairs` answer."""
+        return messages.read_instruments_file(content)
+
+    def encode_instruments(self, instruments: Instruments) -> bytes:
+        """Return an `instrument` snapshot frame."""
+        return messages.write_instruments(instruments)
+
+    def encode_snapshot(self, book: OrderBook, timestamp: str | None) -> bytes:
+        """Return a `book` snapshot frame."""
+        return messages.write_snapshot(book, timestamp)
+
+    def encode_subscribed(self, symbol: str, depth: int) -> bytes:
+        """Return the acknowledgement of a book subscription."""
+        return messages.write_subscribed(symbol, depth)
+
+    def encode_state(self, state: VenueState) -> bytes:
+        """Return a `status` frame."""
+        return messages.write_state(state)
+
+    def snapshot_depth(self, levels: int) -> int:
+        """Return the smallest depth the venue offers that holds `levels` levels a side."""
+        return next((depth for depth in DEPTHS if depth >= levels), DEPTHS[-1])

@@ -1,0 +1,640 @@
+"""A scripted Kraken on loopback, markets with true checksums, and a handler to feed."""
+
+import asyncio
+import socket
+import struct
+import zlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from random import Random
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from arbitrade.book import BookState
+from arbitrade.engine import Engine
+from arbitrade.models import (
+    BookDelta,
+    Changed,
+    ConnectionLost,
+    Instruments,
+    Leg,
+    MarketEvent,
+    Opportunity,
+    Side,
+)
+from arbitrade.protocols import FeedHandler
+from arbitrade_kraken.config import KrakenSettings
+from arbitrade_kraken.decoder import KrakenDecoder
+from arbitrade_kraken.feed import KrakenFeed
+from arbitrade_kraken.venue import KrakenVenue
+
+TIMEOUT_S = 10.0
+CYCLE = ("BTC/USD", "ETH/BTC", "ETH/USD")
+
+
+class Pulse:
+    """Wakes whoever waits for a condition whenever something happened."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def beat(self) -> None:
+        self._event.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not condition():
+                self._event.clear()
+                await self._event.wait()
+
+
+# ── the market ───────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.define
+class Pair:
+    """The venue's own book of one pair, deeper than anybody subscribes to."""
+
+    symbol: str
+    price_precision: int
+    quantity_precision: int
+    bids: dict[int, int]
+    asks: dict[int, int]
+    status: str = "online"
+    clock: int = 0
+    depth: int = 10
+
+    @classmethod
+    def around(cls, symbol: str, mid: int, prices: int, quantities: int = 8) -> "Pair":
+        lots = 10**quantities
+        return cls(
+            symbol,
+            prices,
+            quantities,
+            {mid - 1 - i: lots * (i + 1) + i for i in range(20)},
+            {mid + 1 + i: lots * (i + 2) + i for i in range(20)},
+        )
+
+    def row(self) -> dict[str, Any]:
+        base, quote = self.symbol.split("/")
+        return {
+            "symbol": self.symbol,
+            "base": base,
+            "quote": quote,
+            "status": self.status,
+            "qty_precision": self.quantity_precision,
+            "qty_increment": 10.0**-self.quantity_precision,
+            "price_precision": self.price_precision,
+            "cost_precision": 8,
+            "cost_min": 0.5,
+            "price_increment": 10.0**-self.price_precision,
+            "qty_min": 0.0001,
+        }
+
+    def view(self, depth: int) -> tuple[dict[int, int], dict[int, int]]:
+        return (
+            dict(sorted(self.bids.items(), reverse=True)[:depth]),
+            dict(sorted(self.asks.items())[:depth]),
+        )
+
+    def checksum(self) -> int:
+        bids, asks = self.view(10)
+        levels = [*asks.items(), *bids.items()]
+        return zlib.crc32("".join(f"{ticks}{lots}" for ticks, lots in levels).encode())
+
+    def snapshot(self, **changes: Any) -> bytes:
+        bids, asks = self.view(self.depth)
+        return self._frame("snapshot", bids.items(), asks.items(), **changes)
+
+    def update(self, changes: Iterable[tuple[str, int, int]], **options: Any) -> bytes:
+        """Change ("bid" | "ask", ticks, lots) levels; say only what a subscriber has to be told."""
+        before = self.view(self.depth)
+        sides = {"bid": self.bids, "ask": self.asks}
+        told: dict[str, dict[int, int]] = {"bid": {}, "ask": {}}
+        for side, ticks, lots in changes:
+            sides[side].pop(ticks, None)
+            if lots:
+                sides[side][ticks] = lots
+            told[side][ticks] = lots
+        after = self.view(self.depth)
+        for side, old, new in zip(("bid", "ask"), before, after, strict=True):
+            entries = told[side]
+            # Levels that come into view are told, levels that are pushed out are not.
+            entries.update({t: n for t, n in new.items() if old.get(t) != n})
+            for ticks in [t for t in entries if t not in old and t not in new]:
+                del entries[ticks]
+            for ticks in [t for t, n in entries.items() if n and t not in new]:
+                del entries[ticks]
+        return self._frame("update", told["bid"].items(), told["ask"].items(), **options)
+
+    def random_update(self, random: Random) -> bytes:
+        """Change one to three levels near the touch; never crosses the book."""
+        changes = []
+        for _ in range(random.randint(1, 3)):
+            side = random.choice(("bid", "ask"))
+            book, best = (
+                (self.bids, max(self.bids)) if side == "bid" else (self.asks, min(self.asks))
+            )
+            sign = -1 if side == "bid" else 1
+            if len(book) > self.depth + 4 and random.random() < 0.4:
+                changes.append((side, random.choice(sorted(book)), 0))
+                continue
+            ticks = best + sign * random.randint(-1, 12)
+            other = min(self.asks) if side == "bid" else max(self.bids)
+            if sign * (ticks - other) > 0 and ticks > 0:
+                changes.append((side, ticks, random.randint(1, 10**self.quantity_precision)))
+        return self.update({(s, t): (s, t, n) for s, t, n in changes}.values())
+
+    def _frame(
+        self,
+        kind: str,
+        bids: Iterable[tuple[int, int]],
+        asks: Iterable[tuple[int, int]],
+        *,
+        checksum: int | None = None,
+        timestamp: str | None = None,
+    ) -> bytes:
+        self.clock += 1
+        stamp = timestamp or f"2026-09-14T08:21:37.{self.clock % 1_000_000:06d}Z"
+        return (
+            f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{self.symbol}",'
+            f'"bids":[{self._levels(bids)}],"asks":[{self._levels(asks)}],'
+            f'"checksum":{self.checksum() if checksum is None else checksum},'
+            f'"timestamp":"{stamp}"}}]}}'
+        ).encode()
+
+    def _levels(self, levels: Iterable[tuple[int, int]]) -> str:
+        return ",".join(
+            f'{{"price":{fixed(ticks, self.price_precision)},'
+            f'"qty":{fixed(lots, self.quantity_precision)}}}'
+            for ticks, lots in levels
+        )
+
+
+def fixed(units: int, precision: int) -> str:
+    digits = str(units).zfill(precision + 1)
+    return f"{digits[:-precision]}.{digits[-precision:]}" if precision else digits
+
+
+def make_market() -> dict[str, Pair]:
+    pairs = (
+        Pair.around("BTC/USD", 450_000, 1),
+        Pair.around("ETH/BTC", 31_350, 6),
+        Pair.around("ETH/USD", 310_000, 2),
+        Pair.around("SOL/EUR", 17_230, 2),
+    )
+    return {pair.symbol: pair for pair in pairs}
+
+
+# ── the server ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Visitor(asyncio.Protocol):
+    """The server's end of one socket."""
+
+    def __init__(self, server: "ScriptedKraken") -> None:
+        self.server = server
+        self.library = ServerProtocol(max_size=None)
+        self.transport: asyncio.Transport
+        self.is_open = False
+        self.is_gone = False
+        self.books: dict[str, int] = {}
+        self.requests: list[dict[str, Any]] = []
+        self.beats: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self.library.receive_data(data)
+        for event in self.library.events_received():
+            if isinstance(event, Request):
+                self._upgrade(event)
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                message = orjson.loads(event.data)
+                self.requests.append(message)
+                self.server.requests.append(message)
+                self.server.answer(self, message)
+        self._flush()
+        self.server.pulse.beat()
+
+    def eof_received(self) -> None:
+        self.library.receive_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_gone = True
+        self.stop_heartbeat()
+        self.server.pulse.beat()
+
+    def send(self, *messages: bytes | dict[str, Any]) -> None:
+        """Send text frames, all in one write."""
+        self.send_raw(b"".join(encode(as_bytes(message)) for message in messages))
+
+    def send_raw(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    async def send_torn(self, message: bytes) -> None:
+        """Send a frame one byte a segment."""
+        for byte in encode(message):
+            self.send_raw(bytes((byte,)))
+            await asyncio.sleep(0)
+
+    def send_fragmented(self, message: bytes, pieces: int) -> None:
+        """Send a message in frames, a ping between them as the protocol allows."""
+        size = -(-len(message) // pieces)
+        for index in range(pieces):
+            opcode = (1 if index == 0 else 0) | (0x80 if index == pieces - 1 else 0)
+            self.send_raw(encode(message[index * size : (index + 1) * size], opcode))
+            self.send_raw(b"\x89\x02hi")
+
+    @property
+    def is_usable(self) -> bool:
+        """False once either side has begun to end it."""
+        return not self.is_gone and self.library.state is State.OPEN
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.library.send_close(code, reason)
+        self._flush()
+
+    def reset(self) -> None:
+        """Send RST: what was written may be lost, the peer gets an error."""
+        raw = self.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.is_gone = True
+        self.transport.abort()
+
+    def stop_heartbeat(self) -> None:
+        if self.beats is not None:
+            self.beats.cancel()
+            self.beats = None
+
+    def _upgrade(self, request: Request) -> None:
+        server = self.server
+        server.attempts += 1
+        if server.refuse_upgrades:
+            status = server.refuse_upgrades.popleft()
+            response = self.library.reject(status, "not now\n")
+            self.library.send_response(response)
+            self._flush()
+            return
+        response = self.library.accept(request)
+        self.library.send_response(response)
+        self._flush()
+        self.is_open = True
+        server.visitors.append(self)
+        if server.greets:
+            self.send(status_frame(server.system))
+
+    def heartbeat(self) -> None:
+        """Start with the first subscription, as the venue does."""
+        if self.server.heartbeat_s and not self.is_gone:
+            self.send(b'{"channel":"heartbeat"}')
+            loop = asyncio.get_running_loop()
+            self.beats = loop.call_later(self.server.heartbeat_s, self.heartbeat)
+
+    def _flush(self) -> None:
+        for data in self.library.data_to_send():
+            if data:
+                self.send_raw(data)
+            else:
+                self.transport.close()
+
+
+class ScriptedKraken:
+    """Answers like the venue; tests change its attributes to make it misbehave."""
+
+    def __init__(self, pulse: Pulse, market: dict[str, Pair]) -> None:
+        self.pulse = pulse
+        self.market = market
+        self.url = ""
+        self.visitors: list[Visitor] = []
+        self.requests: list[dict[str, Any]] = []
+        self.attempts = 0
+        self.refuse_upgrades: deque[int] = deque()
+        self.refused: dict[str, str] = {}
+        self.greets = True
+        self.system = "online"
+        self.heartbeat_s = 0.05
+        self.hold_snapshots = False
+        self.script: Callable[[Visitor, dict[str, Any]], bool] = lambda visitor, message: False
+
+    def of(self, symbol: str) -> Visitor:
+        """Return the newest socket that carries a book."""
+        return next(v for v in reversed(self.visitors) if symbol in v.books and not v.is_gone)
+
+    def books_asked(self, method: str) -> list[str]:
+        """Return symbols in the order they were asked for."""
+        return [
+            symbol
+            for message in self.requests
+            if message["method"] == method and message["params"]["channel"] == "book"
+            for symbol in message["params"]["symbol"]
+        ]
+
+    def answer(self, visitor: Visitor, message: dict[str, Any]) -> None:
+        if self.script(visitor, message):
+            return
+        method, request_id = message["method"], message.get("req_id")
+        if method == "ping":
+            visitor.send({"method": "pong", "req_id": request_id})
+            return
+        params = message["params"]
+        if params["channel"] == "instrument":
+            visitor.send(
+                {
+                    "method": method,
+                    "req_id": request_id,
+                    "success": True,
+                    "result": {"channel": "instrument", "snapshot": True, "warnings": ["…"]},
+                },
+                self.instruments(),
+            )
+        else:
+            for symbol in params["symbol"]:
+                visitor.send(*self.book_answer(visitor, method, symbol, params, request_id))
+        if visitor.beats is None:
+            visitor.heartbeat()
+
+    def book_answer(
+        self, visitor: Visitor, method: str, symbol: str, params: dict[str, Any], request_id: Any
+    ) -> Sequence[bytes | dict[str, Any]]:
+        reason = self.refused.get(symbol)
+        if reason is None and symbol not in self.market:
+            reason = f"Currency pair not supported {symbol}"
+        if reason is not None:
+            refusal = {"method": method, "req_id": request_id, "success": False, "error": reason}
+            return [{**refusal, "symbol": symbol}]
+        result = {"channel": "book", "symbol": symbol, "depth": params["depth"], "snapshot": True}
+        ack = {"method": method, "req_id": request_id, "success": True, "result": result}
+        if method == "unsubscribe":
+            visitor.books.pop(symbol, None)
+            return [ack]
+        visitor.books[symbol] = self.market[symbol].depth = params["depth"]
+        return [ack] if self.hold_snapshots else [ack, self.market[symbol].snapshot()]
+
+    def instruments(self, kind: str = "snapshot", symbols: Iterable[str] = ()) -> dict[str, Any]:
+        pairs = [self.market[s] for s in symbols] or list(self.market.values())
+        data = {"assets": [], "pairs": [pair.row() for pair in pairs]}
+        return {"channel": "instrument", "type": kind, "data": data}
+
+
+def encode(payload: bytes, first: int = 0x81) -> bytes:
+    """Return one unmasked frame."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, size))
+    elif size < 65_536:
+        head = bytes((first, 126)) + size.to_bytes(2)
+    else:
+        head = bytes((first, 127)) + size.to_bytes(8)
+    return head + payload
+
+
+def as_bytes(message: bytes | dict[str, Any]) -> bytes:
+    return message if isinstance(message, bytes) else orjson.dumps(message)
+
+
+def status_frame(system: str) -> dict[str, Any]:
+    row = {"version": "2.0.10", "system": system, "api_version": "v2", "connection_id": 2**63 + 5}
+    return {"channel": "status", "type": "update", "data": [row]}
+
+
+# ── who gets the frames ──────────────────────────────────────────────────────────────────────────
+
+
+class Listener:
+    """Decodes and remembers; checks nothing."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self.decoder = KrakenDecoder()
+        self.frames: list[tuple[int, bytes]] = []
+        self.sent: list[tuple[int, bytes]] = []
+        self.lost: list[tuple[int, ConnectionLost]] = []
+        self.snapshots: Counter[str] = Counter()
+        self.updates: Counter[str] = Counter()
+
+    def on_frame(self, connection: int, frame: bytes) -> MarketEvent | None:
+        self.pulse.beat()
+        self.frames.append((connection, frame))
+        event = self.decoder.decode(frame)
+        if isinstance(event, BookDelta):
+            (self.snapshots if event.is_snapshot else self.updates)[event.symbol] += 1
+            return None
+        return event
+
+    def on_sent(self, connection: int, frame: bytes) -> None:
+        self.sent.append((connection, frame))
+
+    def on_event(self, connection: int, event: MarketEvent) -> None:
+        assert isinstance(event, ConnectionLost)
+        self.lost.append((connection, event))
+        self.pulse.beat()
+
+
+class Watcher:
+    """A detector that reports its one cycle on every book message while all its books are good."""
+
+    name = "watcher"
+
+    def __init__(self) -> None:
+        self.good: set[str] = set()
+
+    def on_instruments(self, instruments: Instruments) -> None:
+        self.good.clear()
+
+    def on_book(self, book: Any, changed: Changed) -> Iterable[Opportunity]:
+        self.good.add(book.symbol)
+        if book.symbol not in CYCLE or not self.good.issuperset(CYCLE):
+            return ()
+        return (cycle_opportunity(book.timestamp),)
+
+    def on_void(self, symbol: str) -> None:
+        self.good.discard(symbol)
+
+
+def cycle_opportunity(timestamp: str | None) -> Opportunity:
+    from decimal import Decimal
+
+    one = Decimal(1)
+    legs = tuple(Leg(symbol, Side.BUY) for symbol in CYCLE)
+    return Opportunity(
+        detector="watcher",
+        key="watched",
+        assets=("USD", "BTC", "ETH"),
+        legs=legs,
+        edge_bps=one,
+        size=one,
+        profit=one,
+        orders=(),
+        lot_profit=one,
+        dust=(),
+        blocked=None,
+        timestamp=timestamp,
+    )
+
+
+class Trader(Listener):
+    """A real engine behind the feed: decoder, books, checksums, gates, one detector."""
+
+    def __init__(self, pulse: Pulse, **options: Any) -> None:
+        super().__init__(pulse)
+        self.watcher = Watcher()
+        self.decisions: list[str | None] = []
+        self.good_at_decision: list[bool] = []
+        self.engine = Engine(KrakenVenue(), lambda _: (self.watcher,), self._act, **options)
+
+    def _act(self, opportunity: Opportunity, position: int) -> None:
+        books = self.engine.books
+        self.decisions.append(opportunity.timestamp)
+        self.good_at_decision.append(
+            all(books[s].state is BookState.SYNCED and books[s].tradable for s in CYCLE)
+        )
+
+    def on_frame(self, connection: int, frame: bytes) -> MarketEvent | None:
+        self.pulse.beat()
+        self.frames.append((connection, frame))
+        return self.engine.on_frame(frame)
+
+    def on_event(self, connection: int, event: MarketEvent) -> None:
+        super().on_event(connection, event)
+        self.engine.on_event(event)
+
+    def is_synced(self, *symbols: str) -> bool:
+        books = self.engine.books
+        return all(s in books and books[s].state is BookState.SYNCED for s in symbols)
+
+    def updates_seen(self) -> int:
+        """Return how many book updates came."""
+        return sum(b'"channel":"book","type":"update"' in frame for _, frame in self.frames)
+
+    def equals(self, pair: Pair) -> bool:
+        """Is our book the venue's, level by level?"""
+        book = self.engine.books[pair.symbol]
+        bids, asks = pair.view(pair.depth)
+        return list(book.bids) == list(bids.items()) and list(book.asks) == list(asks.items())
+
+
+# ── fixtures ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def pulse() -> Pulse:
+    return Pulse()
+
+
+@pytest.fixture
+def market() -> dict[str, Pair]:
+    return make_market()
+
+
+@pytest.fixture
+async def kraken(pulse: Pulse, market: dict[str, Pair]) -> AsyncIterator[ScriptedKraken]:
+    server = ScriptedKraken(pulse, market)
+    loop = asyncio.get_running_loop()
+    sockets: list[Visitor] = []
+
+    def meet() -> Visitor:
+        sockets.append(Visitor(server))
+        return sockets[-1]
+
+    listening = await loop.create_server(meet, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    server.url = f"ws://127.0.0.1:{port}/v2"
+    yield server
+    listening.close()
+    for visitor in sockets:
+        visitor.stop_heartbeat()
+        visitor.transport.abort()
+    await listening.wait_closed()
+
+
+@pytest.fixture(name="encode", scope="session")
+def encode_fixture() -> Callable[..., bytes]:
+    return encode
+
+
+@pytest.fixture
+def listener(pulse: Pulse) -> Listener:
+    return Listener(pulse)
+
+
+@pytest.fixture
+def trader(pulse: Pulse) -> Trader:
+    return Trader(pulse)
+
+
+@pytest.fixture
+def make_trader(pulse: Pulse) -> Callable[..., Trader]:
+    return lambda **options: Trader(pulse, **options)
+
+
+@pytest.fixture
+def quick(kraken: ScriptedKraken) -> Callable[..., KrakenSettings]:
+    """Settings for the scripted server with waits that tests can afford."""
+
+    def make(**changes: Any) -> KrakenSettings:
+        values: dict[str, Any] = {
+            "ws_url": kraken.url,
+            "silence_s": 5.0,
+            "answer_timeout_s": 5.0,
+            "connect_timeout_s": 5.0,
+            "reconnect_s": 0.02,
+            "reconnect_max_s": 0.1,
+            "busy_wait_s": 0.02,
+            "maintenance_wait_s": 0.02,
+            "resync_s": 0.02,
+            "resync_max_s": 0.1,
+            "requests_per_s": 1000.0,
+            "close_timeout_s": 0.5,
+        }
+        return KrakenSettings(**{**values, **changes})
+
+    return make
+
+
+type Running = Callable[..., Any]
+
+
+@pytest.fixture
+def running(quick: Callable[..., KrakenSettings]) -> Running:
+    """Run a feed for the length of a `async with`; its failure fails the block."""
+
+    @asynccontextmanager
+    async def run(
+        handler: FeedHandler,
+        symbols: Collection[str] | Callable[[Instruments], Collection[str]] | None = None,
+        depth: int = 10,
+        **settings: Any,
+    ) -> AsyncIterator[KrakenFeed]:
+        choose: Callable[[Instruments], Collection[str]]
+        if callable(symbols):
+            choose = symbols
+        elif symbols is not None:
+            choose = lambda _: symbols  # noqa: E731
+        else:
+            choose = tuple
+        feed = KrakenFeed(quick(**settings), choose, handler, depth, random=Random(7))
+        if isinstance(handler, Trader):
+            handler.engine.on_out_of_sync = feed.resync
+        task = asyncio.create_task(feed.run())
+        task.add_done_callback(lambda _: handler.pulse.beat())  # type: ignore[attr-defined]
+        try:
+            yield feed
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return run
