@@ -1,0 +1,1 @@
+"""Triangular arbitrage: cycles of three pairs, screened on every change, sized exactly."""
