@@ -1,0 +1,1 @@
+"""Notification channels for Arbitrade, through apprise."""

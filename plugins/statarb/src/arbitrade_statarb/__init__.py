@@ -1,0 +1,1 @@
+"""Statistical arbitrage for Arbitrade, behind the feature flag `features.statarb`."""

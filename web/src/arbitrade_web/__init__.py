@@ -1,0 +1,1 @@
+"""HTTP for Arbitrade: health, readiness and metrics today."""
