@@ -337,3 +337,13 @@ def test_without_a_detector_it_says_that_nothing_was_looked_for(tmp_path: Path) 
     completed = run("detect", path, ARBITRADE_PLUGINS__DISABLED="triangular")
     assert completed.returncode == 0
     assert "no detector is enabled" in completed.stderr
+
+
+def test_results_before_a_broken_line_are_not_passed_off_as_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.jsonl", *EXAMPLE, b"broken", EXAMPLE[3])
+    out = tmp_path / "out.jsonl"
+    completed = run("detect", path, "--taker-fee", "0.001", "--out", out)
+    assert completed.returncode == 1
+    assert "line 5" in completed.stderr
+    assert f"{out} has what was found before it" in completed.stderr
+    assert len(out.read_text().splitlines()) == 1

@@ -1,0 +1,153 @@
+"""What "checked" means here.  Continuous integration and pre-commit call these sessions.
+
+    uv run nox                       all checks
+    uv run nox -s lint               one of them
+    uv run nox -s plugins -- kraken  suites of some distributions only
+    uv run nox -s pins               take the newest versions of everything and pin them
+
+Checks run in the workspace's own environment through `uv run`, so they need uv and nothing else.
+Where an environment has to be fresh (`plugins`), the session makes it with uv itself.
+"""
+
+import os
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2026.10"
+nox.options.sessions = ["lint", "types", "imports", "tests", "plugins", "docs", "bench"]
+# Nothing is installed by nox: it would have to find uv, which may be a module of another Python.
+nox.options.default_venv_backend = "none"
+
+ROOT = Path(__file__).parent
+# `uv run` tells its children which uv it is.
+UV = os.environ.get("UV") or shutil.which("uv") or "uv"
+
+CORE = ROOT / "core"
+MEMBERS = [
+    CORE,
+    *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")),
+    ROOT / "web",
+]
+PYTHON_FILES = ["core", "plugins", "web", "tests", "tools", "noxfile.py"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, declared dependencies, hygiene, pins, changelog fragments."""
+    run(session, "ruff", "check", *PYTHON_FILES)
+    run(session, "ruff", "format", "--check", *PYTHON_FILES)
+    deps(session)
+    run(
+        session,
+        "pytest",
+        "-q",
+        "tests/architecture/test_hygiene.py",
+        "tests/architecture/test_pins.py",
+    )
+    run(session, "python", "tools/refresh_pins.py", "--check")
+    # A draft of the next release's changelog fails on a fragment with an unknown type or no text.
+    run(session, "towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session
+def deps(session: nox.Session) -> None:
+    """Each distribution declares what it imports, and imports what it declares."""
+    for member in MEMBERS:
+        with session.chdir(member):
+            run(session, "deptry", "src")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types in everything that is shipped."""
+    run(session, "mypy", *[str(member.relative_to(ROOT) / "src") for member in MEMBERS])
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Who may import whom; the contracts stand in pyproject.toml."""
+    run(session, "lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every suite, in one environment."""
+    run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def plugins(session: nox.Session) -> None:
+    """Each distribution's suite with nothing installed but core and that distribution.
+
+    This finds undeclared dependencies, and plugins that lean on each other.  Core's suite runs with
+    no plugin.  Wheels are tested, not the source tree.
+    """
+    work = Path(session.create_tmp())
+    wheels = work / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.run(
+        UV, "build", "--all-packages", "--wheel", "-q", "--out-dir", str(wheels), external=True
+    )
+    chosen = [path for path in MEMBERS if not session.posargs or path.name in session.posargs]
+    failed = [path.name for path in chosen if not passes_alone(session, path, wheels, work)]
+    if failed:
+        session.error(f"suites that fail beside core alone: {', '.join(failed)}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """What the documents say is true: the README runs, examples and links are right."""
+    run(session, "pytest", "-q", "tests/architecture")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time the hot path on a small market and print the result; `-- --help` shows more."""
+    small = ("--pairs", "200", "--frames", "20000", "--naive-frames", "500")
+    run(session, "python", "tests/benchmarks/hot_path.py", *(session.posargs or small))
+
+
+@nox.session
+def pins(session: nox.Session) -> None:
+    """Resolve the whole tree anew and pin it; `-- --keep` only adds and removes."""
+    run(session, "python", "tools/refresh_pins.py", *session.posargs)
+
+
+def run(session: nox.Session, *command: str, silent: bool = False) -> None:
+    session.run(UV, "run", "--quiet", *command, external=True, silent=silent)
+
+
+def passes_alone(session: nox.Session, member: Path, wheels: Path, work: Path) -> bool:
+    """Run one distribution's tests beside core's wheel, its own wheel and nothing else of ours."""
+    environment = work / f"env-{member.name}"
+    python = environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    session.run(UV, "venv", "-q", "--clear", str(environment), external=True)
+    extras = "[testing,vault]" if member == CORE else "[testing]"
+    ours = [f"{wheel_of(CORE, wheels)}{extras}"]
+    if member != CORE:
+        ours.append(str(wheel_of(member, wheels)))
+    # uv takes the pinned versions of everything else from pyproject.toml.
+    session.run(UV, "pip", "install", "-q", "--python", str(python), *ours, external=True)
+    try:
+        session.run(
+            *(str(python), "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", str(member / "tests")),
+            # Takes back what `uv run` set, so that nothing of the workspace is seen by accident.
+            env={"VIRTUAL_ENV": None, "PYTHONPATH": None},
+            external=True,
+        )
+    except CommandFailed:
+        return False
+    return True
+
+
+def wheel_of(member: Path, wheels: Path) -> Path:
+    """Return the wheel that was built of a distribution."""
+    project = tomllib.loads((member / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (wheel,) = wheels.glob(f"{project['name'].replace('-', '_')}-*.whl")
+    return wheel.resolve()
