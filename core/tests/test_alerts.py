@@ -3,8 +3,12 @@
 import asyncio
 from contextlib import suppress
 
+import pytest
+from structlog.testing import capture_logs
+
 from arbitrade import Alert, Severity
 from arbitrade.alerts import Alerts
+from arbitrade.errors import ArbitradeError
 
 
 class Sink:
@@ -45,6 +49,32 @@ async def test_a_slow_or_broken_sink_only_hurts_itself() -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (ArbitradeError("address 1 (Mail) did not answer"), "address 1 (Mail) did not answer"),
+        (OSError("https://chat.example/bot-token"), "OSError"),
+    ],
+    ids=["ours", "foreign"],
+)
+async def test_a_failure_is_logged_with_our_own_words_and_never_with_foreign_ones(
+    error: Exception, logged: str
+) -> None:
+    class Refusing(Sink):
+        async def send(self, alert: Alert) -> None:
+            raise error
+
+    alerts = Alerts([Refusing("refusing")])
+    with capture_logs() as logs:
+        task = asyncio.create_task(alerts.run())
+        alerts.raise_alert(alert("a"))
+        await alerts.drain(5)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert [log["error"] for log in logs if log["event"] == "alert.failed"] == [logged]
 
 
 async def test_draining_gives_up_after_its_time_and_counts_what_is_left() -> None:

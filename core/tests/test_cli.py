@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -221,3 +223,27 @@ def test_reader_that_goes_away_leaves_no_traceback():
         complaint = flooding.stderr.read()
     assert flooding.wait(timeout=60) == 141
     assert complaint == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to write to")
+@pytest.mark.parametrize("arguments", [["--help"], ["config", "show"], ["plugins", "list"]])
+def test_output_to_a_full_disk_is_one_clear_line(tmp_path, arguments):
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "arbitrade", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "ARBITRADE_CONFIG": str(tmp_path)},
+        )
+    assert result.returncode == 1
+    assert result.stderr == "Error: the output can't be written (No space left on device)\n"
+
+
+def test_an_error_of_a_file_nobody_expected_is_not_taken_for_the_output(run):
+    def bug():
+        raise OSError(28, "No space left on device", "some/file")
+
+    assert isinstance(run("act", obj=line_with(bug)).exception, OSError)

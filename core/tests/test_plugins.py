@@ -149,7 +149,7 @@ def test_modules_are_named_after_their_distribution():
 
 def test_unknown_venue_is_refused_naming_those_there_are():
     registry = PluginRegistry.of({"exchange": plugin(make_venue=None)})
-    with pytest.raises(PluginError, match=r"venue 'nowhere'.*installed and enabled: exchange"):
+    with pytest.raises(UsageError, match=r"venue 'nowhere'.*installed and enabled: exchange"):
         registry.make_venue(SETTINGS, "nowhere")
 
 

@@ -150,9 +150,9 @@ def test_a_bad_line_in_the_middle_names_file_line_and_reason(
     assert reason in str(caught.value)
 
 
-def test_lines_out_of_order_are_an_error_with_the_line(tmp_path: Path) -> None:
+def test_f59_lines_out_of_order_are_an_error_with_the_line(tmp_path: Path) -> None:
     path = write(tmp_path / "swapped.jsonl", b'{"t":9,"m":{}}', b'{"t":4,"m":{}}')
-    with pytest.raises(RecordingError, match=r"line 2: t 4 is before the line above \(9\)"):
+    with pytest.raises(RecordingError, match=r"line 2: t 4 is before a line above \(9\)"):
         read(path)
 
 
@@ -186,7 +186,7 @@ def test_a_compressed_file_cut_off_gives_every_whole_line_before(
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, checked_zstd], ids=["gzip", "zstd"])
-def test_a_flipped_byte_in_a_compressed_file_is_an_error_not_a_shorter_recording(
+def test_f38_a_flipped_byte_in_a_compressed_file_is_an_error_not_a_shorter_recording(
     tmp_path: Path, compress: object
 ) -> None:
     lines = b"".join(

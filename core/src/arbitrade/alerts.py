@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 import structlog
 
+from arbitrade.errors import ArbitradeError
 from arbitrade.models import Alert, Severity
 from arbitrade.protocols import AlertSink
 
@@ -88,6 +89,11 @@ class Alerts:
             except Exception as error:
                 # Whatever a sink raises: an alert must never end what it is about.
                 self.failed += 1
-                log.warning("alert.failed", title=alert.title, error=type(error).__name__)
+                log.warning("alert.failed", title=alert.title, error=_reason(error))
             finally:
                 queue.task_done()
+
+
+def _reason(error: Exception) -> str:
+    """Return what may be logged: our own errors hold no secrets, foreign ones may quote an URL."""
+    return str(error) if isinstance(error, ArbitradeError) else type(error).__name__

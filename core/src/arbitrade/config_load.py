@@ -156,10 +156,11 @@ def _unknown(
         kind = "section" if isinstance(value, Mapping) else "setting"
         known = names if kind == "section" else scalars
         origin = origin_of(key, origins) or "empty table"
-        problems.append(
-            f"{key}: unknown {kind} ({origin}); {suggest(key, known)}"
-            + ("  A plugin's section needs the plugin installed." if kind == "section" else "")
-        )
+        hint = suggest(key, known)
+        if kind == "section":
+            stop = "" if hint.endswith("?") else "."
+            hint += f"{stop}  A plugin's section needs the plugin installed."
+        problems.append(f"{key}: unknown {kind} ({origin}); {hint}")
     return problems
 
 

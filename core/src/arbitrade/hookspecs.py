@@ -117,7 +117,7 @@ def arbitrade_make_venue(settings: "Settings", name: str) -> "Venue | None":
 
     Returns:
         The adapter, None when `name` is not yours.  If nobody takes it the command stops with
-        `PluginError`, naming the venues that are installed.
+        `UsageError`, naming the venues that are installed.
     """
 
 

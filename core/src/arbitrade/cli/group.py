@@ -1,6 +1,7 @@
 """The click group behind `arbitrade`: where commands come from, and how errors end."""
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,14 @@ from arbitrade.errors import ArbitradeError, ConfigError, UsageError
 
 FAILED, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+"""What a write to standard output fails with when a disk behind it is full or gone."""
+
 _SECTIONS = {
     "Market": ("detect", "record"),
     "Settings": ("config", "secrets"),
     "Plugins": ("plugins",),
+    "This installation": ("doctor",),
 }
 _COMMANDS = f"{__name__}.commands"
 
@@ -111,6 +116,11 @@ class ArbitradeGroup(click.Group):
             return INTERRUPTED if interrupted else FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
+        except OSError as error:
+            if error.errno not in _NO_ROOM or error.filename is not None:
+                raise
+            _give_up_output()
+            return _report([ArbitradeError(f"the output can't be written ({error.strerror})")])
         except ArbitradeError as error:
             return _report([error])
         except BaseExceptionGroup as group:

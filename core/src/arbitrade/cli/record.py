@@ -1,6 +1,5 @@
 """`arbitrade record`: write the market down."""
 
-import asyncio
 import difflib
 import signal
 import sys
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 import orjson
-import structlog
 
 from arbitrade.cli.parameters import DURATION, NAMES
-from arbitrade.errors import UsageError
+from arbitrade.errors import ArbitradeError, UsageError
 
 if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from arbitrade.models import Instruments
     from arbitrade.protocols import Venue
     from arbitrade.recording.session import RecordReport, RecordSession
-
-log = structlog.stdlib.get_logger(__name__)
 
 
 @click.command(
@@ -81,25 +77,36 @@ def record(
     books as they are.  A killed process tears at most the last line; compressed, it costs at most
     the last second.
     """
+    # Here, as below asyncio and structlog: they take long to import, and --help needs none of them.
+    from arbitrade import loops
     from arbitrade.logs import configure
 
-    name = venue_name or line.choice.venue
-    overrides = {
-        name: {"ws_url": url, "depth": depth},
-        "recording": {
+    of_recording = _given(
+        {
             "folder": None if folder is None else str(folder),
             "compression": compression,
             "rotate_mb": rotate_mb,
             "rotate_s": None if rotate_every is None else max(1, round(rotate_every)),
-        },
-    }
-    settings = line.load({section: _given(values) for section, values in overrides.items()})
-    configure(settings.log)
+        }
+    )
+    of_venue = _given({"ws_url": url, "depth": depth})
+    settings = line.load({"recording": of_recording})
+    name = venue_name or settings.venue
     venue = line.registry.make_venue(settings, name)
-    report = asyncio.run(_record(line, settings, venue, pairs, seconds))
+    if of_venue:
+        # Only now is it sure whose section they belong in.
+        settings = line.load({"recording": of_recording, name: of_venue})
+        venue = line.registry.make_venue(settings, name)
+    configure(settings.log)
+    report = loops.run(_record(line, settings, venue, pairs, seconds), settings.runtime.event_loop)
     if as_json:
         click.echo(orjson.dumps(attrs.asdict(report)).decode())
-    else:
+    if not report.parts:
+        raise ArbitradeError(
+            f"{name}: nothing was recorded in {report.seconds:,.1f} s, no frame came; "
+            "look at the messages above, then at --url and the network"
+        )
+    if not as_json:
         click.echo(_as_text(report), err=True)
 
 
@@ -119,15 +126,17 @@ async def _record(
 
     chosen = settings.recording
     registry = line.registry
+    writer = RecordingWriter(
+        Path(chosen.folder),
+        venue.name,
+        chosen.compression,
+        rotate_bytes=chosen.rotate_mb << 20,
+        rotate_s=chosen.rotate_s,
+    )
+    writer.prepare()
     session = RecordSession(
         venue,
-        RecordingWriter(
-            Path(chosen.folder),
-            venue.name,
-            chosen.compression,
-            rotate_bytes=chosen.rotate_mb << 20,
-            rotate_s=chosen.rotate_s,
-        ),
+        writer,
         _chooser(venue.name, pairs),
         sinks=registry.alert_sinks(settings),
         plugins=registry.states,
@@ -174,6 +183,8 @@ def _check(venue: str, pairs: Collection[str], instruments: "Instruments") -> No
 
 def _stop_on_signals(session: "RecordSession") -> None:
     """End in good order on Ctrl-C and SIGTERM, also where the event loop can't wait for signals."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
@@ -193,12 +204,13 @@ def _progress_line(report: "RecordReport") -> None:
 
 
 def _progress_log(report: "RecordReport") -> None:
+    import structlog
+
+    log = structlog.stdlib.get_logger(__name__)
     log.info("record.progress", **attrs.asdict(report))
 
 
 def _as_text(report: "RecordReport") -> str:
-    if not report.parts:
-        return f"nothing was recorded in {report.seconds:,.1f} s: no frame came"
     return (
         f"recorded {report.frames:,} frames of {report.books:,} books in {report.seconds:,.1f} s: "
         f"{report.right:,} checksums right, {report.wrong:,} wrong, "

@@ -24,8 +24,8 @@ _store_option = click.option(
 @click.group(
     epilog="""\b
 Examples:
-  arbitrade secrets set kraken.api_key
-  arbitrade secrets set kraken.api_secret --store vault < key.txt
+  arbitrade secrets set alerts.urls
+  arbitrade secrets set alerts.urls --store vault < urls.txt
   arbitrade secrets list"""
 )
 def secrets() -> None:
@@ -41,14 +41,14 @@ def secrets() -> None:
     "set",
     epilog="""\b
 Examples:
-  arbitrade secrets set kraken.api_key
-  pass show kraken/secret | arbitrade secrets set kraken.api_secret --store keyring""",
+  arbitrade secrets set alerts.urls
+  pass show alerts | arbitrade secrets set alerts.urls --store keyring""",
 )
 @click.argument("name")
 @_store_option
 @click.pass_obj
 def set_(line: CommandLine, name: str, store: str | None) -> None:
-    """Keep the secret NAME, such as kraken.api_key.
+    """Keep the secret NAME, such as alerts.urls; see arbitrade secrets list.
 
     It is asked for without showing it, or read from standard input; never given as an argument,
     which other users could see.
@@ -88,8 +88,8 @@ def list_(line: CommandLine, as_json: bool) -> None:
 @secrets.command(
     epilog="""\b
 Examples:
-  arbitrade secrets remove kraken.api_key
-  arbitrade secrets remove kraken.api_key --store vault"""
+  arbitrade secrets remove alerts.urls
+  arbitrade secrets remove alerts.urls --store vault"""
 )
 @click.argument("name")
 @_store_option

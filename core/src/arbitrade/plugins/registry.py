@@ -136,11 +136,11 @@ class PluginRegistry(PluginSelection):
         """Return the adapter of the venue called `name`.
 
         Raises:
-            PluginError: Nobody has it.
+            UsageError: Nobody has it.
         """
         made = self._make("arbitrade_make_venue", Venue, settings=settings, name=name)
         if made is None:
-            raise PluginError(
+            raise UsageError(
                 f"venue {name!r}: no enabled plugin has it; "
                 f"installed and enabled: {self._implementers('arbitrade_make_venue')}"
             )

@@ -270,5 +270,5 @@ class PluginSelection:
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._plugins, n=1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        return f"no plugin {name!r} is installed; {meant}There are: {', '.join(self._plugins)}"
+        hint = f"did you mean {close[0]}? There are" if close else "there are"
+        return f"no plugin {name!r} is installed; {hint}: {', '.join(self._plugins)}"

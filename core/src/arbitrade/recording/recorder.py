@@ -5,7 +5,14 @@ from collections.abc import Callable
 from arbitrade.book import BookState
 from arbitrade.engine import Engine
 from arbitrade.errors import RecordingError
-from arbitrade.models import ConnectionLost, MarketEvent, Subscribed, VenueState, VenueStateChanged
+from arbitrade.models import (
+    ConnectionLost,
+    MarketEvent,
+    Subscribed,
+    Unsubscribed,
+    VenueState,
+    VenueStateChanged,
+)
 from arbitrade.protocols import Venue
 from arbitrade.recording.control import write_control
 from arbitrade.recording.writer import RecordingWriter
@@ -37,7 +44,8 @@ class Recorder:
         self._on_failure = on_failure
         self._on_lost = on_lost
         self._has_failed = False
-        self._connections: dict[str, int] = {}
+        self._subscribed: dict[str, tuple[int, int]] = {}
+        """Connection and depth by pair."""
         self._state = VenueState.ONLINE
         self.frames = 0
 
@@ -54,7 +62,9 @@ class Recorder:
         self._write(frame, connection=connection)
         self.frames += 1
         if isinstance(event, Subscribed):
-            self._connections[event.symbol] = connection
+            self._subscribed[event.symbol] = connection, event.depth
+        elif isinstance(event, Unsubscribed):
+            self._subscribed.pop(event.symbol, None)
         elif isinstance(event, VenueStateChanged):
             self._state = event.state
         return event
@@ -114,8 +124,13 @@ class Recorder:
         self._write(venue.encode_instruments(instruments))
         if self._state is not VenueState.ONLINE:
             self._write(venue.encode_state(self._state))
-        for symbol, book in self._engine.books.items():
-            connection = self._connections.get(symbol, 0)
+        books = self._engine.books
+        for symbol, (connection, depth) in self._subscribed.items():
+            if symbol not in books:
+                # Its snapshot comes in this part, and may hold fewer levels than were asked for.
+                self._write(venue.encode_subscribed(symbol, depth), connection=connection)
+        for symbol, book in books.items():
+            connection, _ = self._subscribed.get(symbol, (0, 0))
             self._write(venue.encode_subscribed(symbol, book.depth), connection=connection)
             if book.state is BookState.SYNCED:
                 snapshot = venue.encode_snapshot(book, book.timestamp)

@@ -80,6 +80,19 @@ class RecordingWriter:
             or self._clock.monotonic_ns() - self._opened_ns >= self._rotate_s * 1e9
         )
 
+    def prepare(self) -> None:
+        """Make the folder; find out now, not with the first frame, whether it can be written to.
+
+        Raises:
+            RecordingError: It can't.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refused(self._folder, error.strerror) from error
+        if not os.access(self._folder, os.W_OK):
+            raise self._refused(self._folder, "permission denied")
+
     def open_part(self) -> Path:
         """Close the current part and begin the next; return its path.
 
@@ -95,9 +108,7 @@ class RecordingWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._sink = _open(path, self._compression)
         except OSError as error:
-            raise RecordingError(
-                str(path), None, f"can't be made ({error.strerror}); choose another folder"
-            ) from error
+            raise self._refused(path, error.strerror) from error
         self.path = path
         self.part_bytes = 0
         self._opened_ns = self._flushed_ns = self._clock.monotonic_ns()
@@ -154,6 +165,9 @@ class RecordingWriter:
             sink.close()
         except OSError as error:
             raise self._broken(error) from error
+
+    def _refused(self, path: Path, reason: str | None) -> RecordingError:
+        return RecordingError(str(path), None, f"can't be made ({reason}); choose another folder")
 
     def _broken(self, error: OSError) -> RecordingError:
         return RecordingError(

@@ -40,7 +40,9 @@ class JsonLinesStore:
         try:
             self._file = _open(path) if self._owns else sys.stdout
         except OSError as error:
-            raise self._failure(error) from error
+            raise StoreError(
+                f"{path}: can't be written ({error.strerror or error}); name another file"
+            ) from error
 
     def write(self, opportunity: Opportunity, line: int) -> None:
         """Write one sighting.

@@ -1,6 +1,8 @@
 """Commands this plugin adds to `arbitrade`."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -28,17 +30,12 @@ def convert_command(capture: Path, recording: Path, instruments: Path | None) ->
     CAPTURE has a JSON object a line: frames, or {"rx_ns": …, "frame": …}.  RECORDING is made, never
     overwritten.
     """
-    from arbitrade import Instruments
-
-    first = None
-    if instruments is not None:
-        change = read_instruments_file(instruments.read_bytes())
-        first = write_instruments(Instruments(change.pairs, change.assets))
-    partial = recording.with_name(recording.name + ".partial")
+    first = None if instruments is None else _instruments_frame(instruments)
     if recording.exists():
         raise UsageError(f"{recording} exists already; name another file")
+    partial = recording.with_name(recording.name + ".partial")
     try:
-        with capture.open("rb") as lines, partial.open("wb") as out:
+        with _opened(capture) as lines, partial.open("wb") as out:
             out.writelines(convert(lines, first))
         partial.rename(recording)
     except MessageError as error:
@@ -46,4 +43,24 @@ def convert_command(capture: Path, recording: Path, instruments: Path | None) ->
     except OSError as error:
         raise UsageError(f"{recording}: can't be written ({error.strerror})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _instruments_frame(path: Path) -> bytes:
+    from arbitrade import Instruments
+
+    with _opened(path) as file:
+        content = file.read()
+    try:
+        change = read_instruments_file(content)
+    except MessageError as error:
+        raise MessageError(f"--instruments {path}: {error}") from error
+    return write_instruments(Instruments(change.pairs, change.assets))
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror})") from error

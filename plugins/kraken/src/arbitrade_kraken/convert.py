@@ -6,7 +6,7 @@ Understood: lines of `{"rx_ns": <monotonic ns>, "frame": {…}}`, our own reques
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from arbitrade.errors import MessageError
@@ -39,7 +39,7 @@ def convert(lines: Iterable[bytes], instruments: bytes | None = None) -> Iterato
         if not isinstance(row, dict):
             raise MessageError(f"line {number} is not a JSON object")
         if "captured_at" in row:
-            begun_ns = round(datetime.fromisoformat(row["captured_at"]).timestamp() * 1e9)
+            begun_ns = _nanoseconds(row["captured_at"], number)
         elif "channel" in row or "method" in row:
             yield line.strip() + b"\n"
         elif "frame" in row and isinstance(row.get("rx_ns"), int):
@@ -53,6 +53,19 @@ def convert(lines: Iterable[bytes], instruments: bytes | None = None) -> Iterato
             )
         else:
             raise MessageError(f"line {number} is neither a frame nor {{rx_ns, frame}}")
+
+
+def _nanoseconds(captured_at: object, number: int) -> int:
+    """Return a time of day in nanoseconds since the epoch; UTC unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(str(captured_at))
+    except ValueError as error:
+        raise MessageError(
+            f"line {number}: captured_at {captured_at!r} is no time such as 2026-08-18T09:00:00Z"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1e9)
 
 
 def _frame(line: bytes, number: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from arbitrade import Detector, Instruments, Settings, SettingsSection, hookimpl
 from arbitrade_triangular.config import TriangularSettings
-from arbitrade_triangular.detector import TriangularDetector
 
 SECTION = SettingsSection("triangular", TriangularSettings)
 
@@ -16,5 +15,7 @@ def arbitrade_register_settings() -> list[SettingsSection]:
 @hookimpl
 def arbitrade_register_detectors(settings: Settings, instruments: Instruments) -> list[Detector]:
     """Bring the detector of triangular cycles."""
+    from arbitrade_triangular.detector import TriangularDetector  # commands without one start fast
+
     own = settings.section(SECTION.name, TriangularSettings)
     return [TriangularDetector(instruments, settings.fees.schedule(), own)]
