@@ -19,7 +19,17 @@ import nox
 from nox.command import CommandFailed
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["lint", "types", "imports", "tests", "plugins", "docs", "bench"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "imports",
+    "tests",
+    "interpreted",
+    "plugins",
+    "docs",
+    "bench",
+    "guard",
+]
 # Nothing is installed by nox: it would have to find uv, which may be a module of another Python.
 nox.options.default_venv_backend = "none"
 
@@ -32,6 +42,14 @@ MEMBERS = [
     CORE,
     *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")),
     ROOT / "web",
+]
+# What may come out differently when another implementation runs.
+HOT_PATH_SUITES = [
+    *("core/tests/test_app.py", "core/tests/test_engine.py", "core/tests/test_hot_finding.py"),
+    *("core/tests/test_doctor.py", "core/tests/test_recording.py"),
+    *("plugins/kraken/tests", "plugins/triangular/tests"),
+    *("tests/integration/test_detect.py", "tests/integration/test_detect_equals_oracle.py"),
+    "tests/integration/test_recorded_data.py",
 ]
 PYTHON_FILES = ["core", "plugins", "web", "tests", "tools", "noxfile.py"]
 
@@ -81,11 +99,23 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def interpreted(session: nox.Session) -> None:
+    """The suites that lean on the hot path, once more with the compiled one switched off."""
+    # Not synchronised: a build that need not succeed is another one, and would be made anew.
+    session.run(
+        *(UV, "run", "--quiet", "--no-sync", "pytest", "-q"),
+        *(session.posargs or HOT_PATH_SUITES),
+        env={"ARBITRADE_INTERPRETED": "1", "ARBITRADE_REQUIRE_COMPILED": None},
+        external=True,
+    )
+
+
+@nox.session
 def plugins(session: nox.Session) -> None:
     """Each distribution's suite with nothing installed but core and that distribution.
 
     This finds undeclared dependencies, and plugins that lean on each other.  Core's suite runs with
-    no plugin.  Wheels are tested, not the source tree.
+    no plugin.  Wheels are tested, not the source tree, compiled where there is a compiler.
     """
     work = Path(session.create_tmp())
     wheels = work / "wheels"
@@ -110,6 +140,23 @@ def bench(session: nox.Session) -> None:
     """Time the hot path on a small market and print the result; `-- --help` shows more."""
     small = ("--pairs", "200", "--frames", "20000", "--naive-frames", "500")
     run(session, "python", "tests/benchmarks/hot_path.py", *(session.posargs or small))
+
+
+@nox.session
+def guard(session: nox.Session) -> None:
+    """The hot path is not slower than guard.toml allows; `-- --update` keeps new numbers."""
+    run(session, "python", "tests/benchmarks/guard.py", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Time other people's order books on our frames; needs a package index, so it runs by hand.
+
+    Writes its table into docs/performance.md; `-- --rounds 3` and the like only print.
+    """
+    environments = ("--environments", session.create_tmp())
+    chosen = session.posargs or ("--write",)
+    run(session, "python", "tests/benchmarks/peers/run.py", *environments, *chosen)
 
 
 @nox.session

@@ -9,7 +9,7 @@ from arbitrade import Changed, Instruments, OrderBook
 from arbitrade.book import BookState
 from arbitrade.clock import ReplayClock
 from arbitrade.engine import Engine
-from arbitrade.errors import MessageError
+from arbitrade.errors import MessageError, PluginError
 from arbitrade.models import (
     Batch,
     BookDelta,
@@ -180,7 +180,12 @@ def test_a_wrong_checksum_takes_the_book_out_until_a_fresh_snapshot() -> None:
     assert bench.calls() == [("book", PAIR, Changed.BOTH)]
     assert len(bench.found) == 2
     engine = bench.engine
-    assert (engine.right, engine.wrong, engine.skipped, engine.resyncs) == (2, 1, 1, 1)
+    assert (
+        engine.tally().right,
+        engine.tally().wrong,
+        engine.tally().skipped,
+        engine.tally().resyncs,
+    ) == (2, 1, 1, 1)
 
 
 def test_the_other_books_go_on_when_one_is_lost() -> None:
@@ -200,7 +205,7 @@ def test_updates_before_the_snapshot_are_ignored() -> None:
     bench.snapshot()
     assert bench.book.best_bid == 100
     assert bench.engine.counters == {"before_snapshot": 1}
-    assert bench.engine.wrong == 0
+    assert bench.engine.tally().wrong == 0
 
 
 @pytest.mark.parametrize("ask", [100, 99], ids=["locked", "crossed"])
@@ -216,7 +221,7 @@ def test_a_crossed_or_locked_book_is_not_tradable_while_it_is(ask: int) -> None:
     bench.update([], [(ask, 0)])
     assert bench.calls() == [("book", PAIR, Changed.BOTH)]
     assert bench.engine.counters["crossed"] == 2
-    assert bench.engine.wrong == 0
+    assert bench.engine.tally().wrong == 0
 
 
 def test_a_book_that_stays_crossed_too_long_is_asked_for_anew() -> None:
@@ -252,7 +257,7 @@ def test_a_pair_that_is_not_online_is_not_tradable_while_its_book_goes_on() -> N
     assert ("void", PAIR, None) in bench.calls()
     bench.update([(101, 1)], [])
     assert bench.calls() == []
-    assert bench.engine.right == 2
+    assert bench.engine.tally().right == 2
     bench.feed(instruments(make_instrument(PAIR), is_snapshot=False))
     assert bench.calls() == [
         ("instruments", f"{PAIR},{OTHER}", None),
@@ -280,7 +285,7 @@ def test_a_changed_precision_voids_the_book_until_a_snapshot_in_the_new_one() ->
     assert ("void", PAIR, None) in bench.calls()
     assert bench.lost == [PAIR]
     bench.feed(BookDelta(PAIR, False, [(1000, 1)], [], 1, None))
-    assert bench.engine.skipped == 1
+    assert bench.engine.tally().skipped == 1
     bench.snapshot(bid=1000, ask=1100)
     assert bench.book.instrument.price_precision == 3
     assert bench.calls() == [("book", PAIR, Changed.BOTH)]
@@ -318,7 +323,7 @@ def test_a_book_nobody_keeps_up_to_date_is_history(event: MarketEvent) -> None:
     assert bench.feed(event) == event
     assert bench.calls() == [("void", PAIR, None)]
     bench.feed(BookDelta(PAIR, False, [(105, 1)], [], 1, None))
-    assert bench.engine.wrong == 0
+    assert bench.engine.tally().wrong == 0
     assert not bench.engine.episodes.is_alive(PAIR)
 
 
@@ -388,7 +393,7 @@ def test_nothing_is_reported_from_a_message_older_than_the_lag_allowed() -> None
     bench.update([(101, 1)], [], timestamp="2026-09-14T08:21:37.900000Z")
     assert len(bench.found) == 1
     assert bench.engine.counters["stale"] == 1
-    assert bench.engine.right == 2  # the book itself goes on
+    assert bench.engine.tally().right == 2  # the book itself goes on
 
 
 def test_swapped_detectors_learn_every_book_and_report_nothing_by_that() -> None:
@@ -402,6 +407,32 @@ def test_swapped_detectors_learn_every_book_and_report_nothing_by_that() -> None
     bench.engine.swap_detectors([])
     bench.update([(101, 1)], [])
     assert len(bench.found) == found
+
+
+class Broken(Watcher):
+    """Raises where it is told to."""
+
+    name = "broken"
+
+    def __init__(self, is_lazy: bool) -> None:
+        super().__init__(at=1)
+        self.is_lazy = is_lazy
+
+    def on_book(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
+        if not self.is_lazy:
+            raise ZeroDivisionError("a bug")
+        return self._sized(book)
+
+    def _sized(self, book: OrderBook) -> Iterator[Opportunity]:
+        raise ZeroDivisionError("a bug")
+        yield opportunity(book.symbol, None)
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_a_detector_that_raises_stops_us_by_name_with_the_way_out(is_lazy: bool) -> None:
+    bench = Bench(Broken(is_lazy))
+    with pytest.raises(PluginError, match=r"broken raised ZeroDivisionError: a bug; .*disable"):
+        bench.snapshot()
 
 
 def test_several_detectors_are_all_asked() -> None:

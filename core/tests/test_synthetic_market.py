@@ -239,6 +239,20 @@ def test_universe_has_the_venues_proportions() -> None:
     assert sum(quotes.values()) - quotes["USD"] - quotes["EUR"] < 200
 
 
+@pytest.mark.parametrize(("density", "lowest", "highest"), [(-1, 0.0, 0.1), (1, 6.0, 8.5)])
+def test_density_lists_coins_against_fewer_or_more_assets_among_as_many_pairs(
+    density: float, lowest: float, highest: float
+) -> None:
+    settings = MarketSettings(seed=3, pairs=1_500, frames=0, quote_density=density)
+    pairs = SyntheticMarket(settings).instruments.values()
+    assert len(pairs) == 1_500
+    quotes = Counter(pair.base for pair in pairs)
+    symbols = {pair.symbol for pair in pairs}
+    coins = [base for base in quotes if f"{base}/USD" in symbols]
+    beyond_usd = sum(quotes[base] - 1 for base in coins) / len(coins)
+    assert lowest <= beyond_usd <= highest
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_command_writes_a_recording(
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]

@@ -7,7 +7,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 DISTRIBUTIONS = [ROOT / "core", *PLUGINS, ROOT / "web"]
-PUBLIC = {"models", "protocols", "hookspecs", "errors", "pricing", "book", "api", "testing"}
+PUBLIC = {
+    *("models", "protocols", "hookspecs", "errors"),
+    *("pricing", "book", "api", "hot", "testing"),
+}
 
 
 def project(distribution: Path) -> dict[str, object]:

@@ -252,7 +252,7 @@ def test_instruments_may_come_from_a_file_of_their_own(tmp_path: Path) -> None:
     assert "--instruments FILE" in without.stderr
 
 
-def test_a_torn_last_line_is_reported_and_skipped(tmp_path: Path) -> None:
+def test_f38_a_torn_last_line_is_reported_and_skipped(tmp_path: Path) -> None:
     path = tmp_path / "torn.jsonl"
     path.write_bytes(b"\n".join(EXAMPLE) + b"\n" + EXAMPLE[1][:50])
     completed = run("detect", path, "--taker-fee", "0.001", "--out", "-")
@@ -272,7 +272,7 @@ def test_a_torn_last_line_is_reported_and_skipped(tmp_path: Path) -> None:
     ],
     ids=["cut", "older schema", "reordered", "not JSON", "no instruments"],
 )
-def test_a_recording_that_is_not_one_is_an_exact_error(
+def test_f59_a_recording_that_is_not_one_is_an_exact_error(
     tmp_path: Path, lines: list[bytes], expected: str
 ) -> None:
     path = write(tmp_path / "bad.jsonl", *lines)
@@ -339,7 +339,7 @@ def test_without_a_detector_it_says_that_nothing_was_looked_for(tmp_path: Path) 
     assert "no detector is enabled" in completed.stderr
 
 
-def test_results_before_a_broken_line_are_not_passed_off_as_all(tmp_path: Path) -> None:
+def test_f59_results_before_a_broken_line_are_not_passed_off_as_all(tmp_path: Path) -> None:
     path = write(tmp_path / "bad.jsonl", *EXAMPLE, b"broken", EXAMPLE[3])
     out = tmp_path / "out.jsonl"
     completed = run("detect", path, "--taker-fee", "0.001", "--out", out)

@@ -1,12 +1,14 @@
 """Puts an application together: settings and plugins in, a working engine out."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from arbitrade.config import Settings
-from arbitrade.engine import Act, Engine
+from arbitrade.engine import Act, DetectorFactory, Engine
+from arbitrade.hot import LOOP, load
 from arbitrade.models import Instruments
 from arbitrade.plugins import PluginRegistry, PluginToggled
-from arbitrade.protocols import Clock, Detector, Venue
+from arbitrade.protocols import Clock, CompiledVenue, Detector, Venue
 
 
 def assemble(
@@ -38,7 +40,7 @@ def assemble(
     def make_detectors(instruments: Instruments) -> Sequence[Detector]:
         return registry.detectors(settings, instruments)
 
-    engine = Engine(
+    engine = make_engine(
         venue,
         make_detectors,
         act,
@@ -49,6 +51,27 @@ def assemble(
     )
     registry.on_toggle(_swapper(settings, registry, engine))
     return engine
+
+
+def make_engine(venue: Venue, make_detectors: DetectorFactory, act: Act, **options: Any) -> Engine:
+    """Return the fastest engine there is for this venue: compiled, else interpreted.
+
+    Args:
+        venue: Whose frames the engine will take.
+        make_detectors: Builds the detectors once the instruments are known.
+        act: Called with each opportunity and its position in the input.
+        options: Further arguments of `Engine`.
+
+    Raises:
+        ConfigError: The compiled path is required and not there.
+    """
+    loop = load(LOOP)
+    if loop is None or not isinstance(venue, CompiledVenue) or venue.compiled_stage([]) is None:
+        return Engine(venue, make_detectors, act, **options)
+    # Imported here: where nothing is compiled, nothing of it is needed.
+    from arbitrade.hot.engine import CompiledEngine
+
+    return CompiledEngine(loop, venue, make_detectors, act, **options)
 
 
 def _swapper(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from arbitrade.migrations import MigrationSeries
     from arbitrade.protocols import AlertSink, Executor, RiskRule, Store
 
-COMMANDS = ("detect", "record", "config", "secrets", "plugins")
+COMMANDS = ("detect", "record", "config", "secrets", "plugins", "doctor")
 """Core's commands, in the order they are shown."""
 
 

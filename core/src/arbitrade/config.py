@@ -25,6 +25,7 @@ __all__ = [
     "PluginSettings",
     "RecordingSettings",
     "RiskSettings",
+    "RuntimeSettings",
     "Secret",
     "SecretSettings",
     "Settings",
@@ -150,6 +151,16 @@ class LogSettings:
 
 
 @attrs.frozen
+class RuntimeSettings:
+    """What the process runs on."""
+
+    event_loop: Literal["auto", "asyncio", "uvloop", "winloop"] = setting(
+        "auto",
+        "Who waits for the sockets; `auto` takes uvloop or winloop where one is installed.",
+    )
+
+
+@attrs.frozen
 class SecretSettings:
     """Where secrets are looked for when neither the environment nor a file has them."""
 
@@ -167,6 +178,7 @@ CORE_SECTIONS: tuple[SettingsSection, ...] = (
     SettingsSection("execution", ExecutionSettings),
     SettingsSection("risk", RiskSettings),
     SettingsSection("log", LogSettings),
+    SettingsSection("runtime", RuntimeSettings),
     SettingsSection("secrets", SecretSettings),
 )
 """Core's own sections, in the order they are shown."""
@@ -192,6 +204,7 @@ class Settings:
     execution: ExecutionSettings = ExecutionSettings()
     risk: RiskSettings = RiskSettings()
     log: LogSettings = LogSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
     secrets: SecretSettings = SecretSettings()
     sections: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)

@@ -1,6 +1,6 @@
 """The one file that knows the order of things.
 
-    frame ─▶ decoder ─▶ book ─▶ checksum ─▶ gates ─▶ detectors ─▶ opportunities
+    frame ─▶ decoder ─▶ book ─▶ gates ─▶ detectors ─▶ checksum ─▶ opportunities
 
 Synchronous from frame to opportunity: no I/O, no await, no hook call, no log per event.
 """
@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import structlog
+import attrs
 
 from arbitrade.book import BookState, OrderBook
 from arbitrade.clock import SystemClock
 from arbitrade.episodes import Episodes
-from arbitrade.errors import MessageError
+from arbitrade.errors import ArbitradeError, MessageError, PluginError
 from arbitrade.latency import Latency, timer_overhead_ns
 from arbitrade.models import (
     Batch,
@@ -24,6 +25,7 @@ from arbitrade.models import (
     BookUnreadable,
     Changed,
     ConnectionLost,
+    Instrument,
     Instruments,
     InstrumentsChanged,
     MarketEvent,
@@ -35,7 +37,8 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import Clock, Detector, Venue
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    import structlog
 
 type DetectorFactory = Callable[[Instruments], Sequence[Detector]]
 type Act = Callable[[Opportunity, int], None]
@@ -43,8 +46,36 @@ type Act = Callable[[Opportunity, int], None]
 _NOTHING: tuple[Opportunity, ...] = ()
 
 
+def _log() -> "structlog.stdlib.BoundLogger":
+    # Imported when something is worth a line: it is a third of what `detect` takes to start.
+    import structlog
+
+    return structlog.stdlib.get_logger(__name__)  # type: ignore[no-any-return]  # structlog's own
+
+
 def _ignore(symbol: str) -> None:
     """Nobody to tell."""
+
+
+@attrs.frozen
+class Tally:
+    """What an engine counted.
+
+    Args:
+        book_updates: Book messages applied, snapshots included.
+        right: Book messages whose checksum was right.
+        wrong: Book messages whose checksum was not.
+        skipped: Book messages between a wrong one and the next snapshot.
+        resyncs: Snapshots that brought a lost book back.
+        detections: Opportunities reported.
+    """
+
+    book_updates: int
+    right: int
+    wrong: int
+    skipped: int
+    resyncs: int
+    detections: int
 
 
 class Engine:
@@ -62,6 +93,8 @@ class Engine:
         clock: Tells the lag.
         on_out_of_sync: Called with the symbol of each book that needs a fresh snapshot.
     """
+
+    hot_path = "interpreted"
 
     def __init__(
         self,
@@ -93,16 +126,16 @@ class Engine:
         self.instruments: Instruments | None = None
         self.books: dict[str, OrderBook] = {}
         self.episodes = Episodes()
-        self.latency = Latency(timer_overhead_ns())
-        self.sizing_latency = Latency(self.latency.overhead_ns)
+        self._latency = Latency(timer_overhead_ns())
+        self._sizing_latency = Latency(self._latency.overhead_ns)
         self.position = 0
         """Where in the input we are; goes out with every opportunity."""
-        self.book_updates = 0
-        self.right = 0
-        self.wrong = 0
-        self.skipped = 0
-        self.resyncs = 0
-        self.detections = 0
+        self._book_updates = 0
+        self._right = 0
+        self._wrong = 0
+        self._skipped = 0
+        self._resyncs = 0
+        self._detections = 0
         self._counters: Counter[str] = Counter()
 
     # ── the hot path ─────────────────────────────────────────────────────────────────────────────
@@ -117,52 +150,63 @@ class Engine:
         event = self._decode(frame)
         if type(event) is BookDelta:
             found = self._on_delta(event)
-            self.latency.add(time.perf_counter_ns() - started)
+            self._latency.add(time.perf_counter_ns() - started)
             if found or self.episodes.is_alive(event.symbol):
-                self._report(event, found)
+                self._report(event.symbol, event.timestamp, found)
             return None
         if event is None:
             return None
         return self.on_event(event)
 
     def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
-        """Apply, verify, gate, screen.  Returns what is there through this pair now."""
+        """Apply, gate, screen, verify.  Returns what is there through this pair now.
+
+        Screening comes before the checksum, because it usually ends there; nothing leaves before
+        the checksum, and a wrong one voids what screening saw.
+        """
         book = self.books.get(delta.symbol)
+        was = BookState.SYNCED
         if delta.is_snapshot:
             book = self._opened(delta)
             book.load(delta.bids, delta.asks)
+            was, book.state = book.state, BookState.SYNCED
             changed = Changed.BOTH
         elif book is None or book.state is not BookState.SYNCED:
             self._pass_over(book)
             return _NOTHING
         else:
             changed = book.apply(delta.bids, delta.asks)
+        book.timestamp = delta.timestamp
+        found: Iterable[Opportunity] = _NOTHING
+        is_tradable = self._is_tradable(book) if changed or not book.tradable else True
+        if is_tradable:
+            if not book.tradable:
+                book.tradable = True
+                changed = Changed.BOTH
+                self._crossed_since.pop(book.symbol, None)
+            found = self._screen(book, changed)
         if delta.checksum is not None:
             if self._checksum(book) != delta.checksum:
                 self._mismatch(book)
                 return _NOTHING
-            self.right += 1
-        self.book_updates += 1
-        book.timestamp = delta.timestamp
-        if delta.is_snapshot or (changed or not book.tradable):
-            if delta.is_snapshot and book.state is not BookState.SYNCED:
-                self._synced(book)
-            if not self._is_tradable(book):
-                self._void(book)
-                if book.is_crossed:
-                    self._on_crossed(book)
-                return _NOTHING
-            if not book.tradable:
-                book.tradable = True
-                self._crossed_since.pop(book.symbol, None)
-                changed = Changed.BOTH
-        return self._screen(book, changed)
+            self._right += 1
+        self._book_updates += 1
+        if was is BookState.OUT_OF_SYNC:
+            self._resyncs += 1
+        if not is_tradable:
+            self._void(book)
+            if book.is_crossed:
+                self._on_crossed(book)
+        return found
 
     def _screen(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
         detectors = self._detectors
-        if len(detectors) == 1:
-            return detectors[0].on_book(book, changed)
-        found = [some for detector in detectors if (some := detector.on_book(book, changed))]
+        try:
+            if len(detectors) == 1:
+                return detectors[0].on_book(book, changed)
+            found = [some for detector in detectors if (some := detector.on_book(book, changed))]
+        except Exception as error:
+            raise self._failure(error) from error
         return chain.from_iterable(found) if found else _NOTHING
 
     def _is_tradable(self, book: OrderBook) -> bool:
@@ -176,33 +220,44 @@ class Engine:
 
     # ── what was found ───────────────────────────────────────────────────────────────────────────
 
-    def _report(self, delta: BookDelta, found: Iterable[Opportunity]) -> None:
+    def _report(self, symbol: str, timestamp: str | None, found: Iterable[Opportunity]) -> None:
         """Size what the screen let through, follow it over time, hand it on."""
-        if self._max_lag_s is not None and self._lag_s(delta) > self._max_lag_s:
+        if self._max_lag_s is not None and self._lag_s(symbol, timestamp) > self._max_lag_s:
             self._counters["stale"] += 1
-            self.episodes.end(delta.symbol, delta.timestamp)
+            self.episodes.end(symbol, timestamp)
             return
         opportunities = []
         started = time.perf_counter_ns()
-        for opportunity in found:
-            opportunities.append(opportunity)
-            sized = time.perf_counter_ns()
-            self.sizing_latency.add(sized - started)
-            started = sized
-        self.episodes.observe(delta.symbol, opportunities, delta.timestamp)
-        self.detections += len(opportunities)
+        try:
+            for opportunity in found:
+                opportunities.append(opportunity)
+                sized = time.perf_counter_ns()
+                self._sizing_latency.add(sized - started)
+                started = sized
+        except Exception as error:
+            raise self._failure(error) from error
+        self.episodes.observe(symbol, opportunities, timestamp)
+        self._detections += len(opportunities)
         for opportunity in opportunities:
             self._act(opportunity, self.position)
 
-    def _lag_s(self, delta: BookDelta) -> float:
-        if delta.timestamp is None:
+    def _failure(self, error: Exception) -> ArbitradeError:
+        """Return what stops us when a detector raised; our own errors say enough."""
+        if isinstance(error, ArbitradeError):
+            return error
+        names = ", ".join(detector.name for detector in self._detectors)
+        return PluginError(
+            f"a detector of {names} raised {type(error).__name__}: {error}; "
+            "to go on without its plugin: arbitrade plugins disable NAME"
+        )
+
+    def _lag_s(self, symbol: str, timestamp: str | None) -> float:
+        if timestamp is None:
             return 0.0
         try:
-            sent_at = datetime.fromisoformat(delta.timestamp)
+            sent_at = datetime.fromisoformat(timestamp)
         except ValueError as error:
-            raise MessageError(
-                f"{delta.symbol}: timestamp {delta.timestamp!r} is not RFC 3339"
-            ) from error
+            raise MessageError(f"{symbol}: timestamp {timestamp!r} is not RFC 3339") from error
         return self._clock.now_ns() / 1e9 - sent_at.timestamp()
 
     # ── books in and out of sync ─────────────────────────────────────────────────────────────────
@@ -221,20 +276,23 @@ class Engine:
             return book
         if self.instruments is None or symbol not in self.instruments:
             raise MessageError(f"{symbol}: a book before its instrument was named")
-        made = OrderBook(self.instruments[symbol], depth)
+        made = self._make_book(self.instruments[symbol], depth)
         if book is not None:
             made.state, made.tradable = book.state, book.tradable
         self.books[symbol] = made
         return made
 
+    def _make_book(self, pair: Instrument, depth: int) -> OrderBook:
+        return OrderBook(pair, depth)
+
     def _pass_over(self, book: OrderBook | None) -> None:
         if book is not None and book.state is BookState.OUT_OF_SYNC:
-            self.skipped += 1
+            self._skipped += 1
         else:
             self._counters["before_snapshot"] += 1
 
     def _mismatch(self, book: OrderBook) -> None:
-        self.wrong += 1
+        self._wrong += 1
         self._lose(book, "checksum")
 
     def _lose(self, book: OrderBook, reason: str) -> None:
@@ -253,11 +311,6 @@ class Engine:
             del self._crossed_since[book.symbol]
             self._lose(book, "crossed")
 
-    def _synced(self, book: OrderBook) -> None:
-        if book.state is BookState.OUT_OF_SYNC:
-            self.resyncs += 1
-        book.state = BookState.SYNCED
-
     def _void(self, book: OrderBook) -> None:
         """Nothing may be decided on this book from now on."""
         if not book.tradable:
@@ -275,7 +328,7 @@ class Engine:
             case BookDelta():
                 found = self._on_delta(event)
                 if found or self.episodes.is_alive(event.symbol):
-                    self._report(event, found)
+                    self._report(event.symbol, event.timestamp, found)
                 return None
             case Batch():
                 for one in event.events:
@@ -284,7 +337,7 @@ class Engine:
             case BookUnreadable():
                 book = self.books.get(event.symbol)
                 if book is not None and book.state is BookState.SYNCED:
-                    log.warning("book.unreadable", pair=event.symbol, reason=event.reason)
+                    _log().warning("book.unreadable", pair=event.symbol, reason=event.reason)
                     self._lose(book, "unreadable")
                 else:
                     self._pass_over(book)
@@ -353,9 +406,9 @@ class Engine:
             was.quantity_precision,
         ):
             # The integers of the book mean something else from now on.
-            log.info("book.precision_changed", pair=symbol, price_precision=pair.price_precision)
+            _log().info("book.precision_changed", pair=symbol, price_precision=pair.price_precision)
             self._void(book)
-            fresh = OrderBook(pair, book.depth)
+            fresh = self._make_book(pair, book.depth)
             fresh.state = BookState.OUT_OF_SYNC
             self.books[symbol] = fresh
             self._counters["lost_precision"] += 1
@@ -366,7 +419,7 @@ class Engine:
     def _on_state(self, state: VenueState) -> None:
         if state is self._state:
             return
-        log.info("venue.state", state=state.value, before=self._state.value)
+        _log().info("venue.state", state=state.value, before=self._state.value)
         self._state = state
         self._announce()
 
@@ -381,6 +434,25 @@ class Engine:
                 self._void(book)
 
     # ── what there is to see ─────────────────────────────────────────────────────────────────────
+
+    def tally(self) -> Tally:
+        """Return what was counted so far."""
+        return Tally(
+            book_updates=self._book_updates,
+            right=self._right,
+            wrong=self._wrong,
+            skipped=self._skipped,
+            resyncs=self._resyncs,
+            detections=self._detections,
+        )
+
+    def durations(self) -> Latency:
+        """Return how long book frames took, from bytes to verified candidates."""
+        return self._latency
+
+    def sizing_durations(self) -> Latency:
+        """Return how long each candidate took to size."""
+        return self._sizing_latency
 
     @property
     def books_in_sync(self) -> int:

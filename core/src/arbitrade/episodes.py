@@ -30,11 +30,18 @@ class Episodes:
 
     Args:
         on_end: Called with each finished episode.
+        on_alive: Called with a pair and True when a first episode begins on it, False when its last
+            one ends.
     """
 
-    def __init__(self, on_end: Callable[[Episode], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_end: Callable[[Episode], None] | None = None,
+        on_alive: Callable[[str, bool], None] | None = None,
+    ) -> None:
         self._alive: dict[str, dict[str, _Life]] = {}
         self.on_end = on_end
+        self.on_alive = on_alive
         self.begun = 0
         self.by_key: Counter[str] = Counter()
 
@@ -76,7 +83,10 @@ class Episodes:
         symbols = tuple(dict.fromkeys(leg.symbol for leg in opportunity.legs))
         life = _Life(key, symbols, timestamp, timestamp, opportunity.edge_bps, opportunity.profit)
         for symbol in symbols:
-            self._alive.setdefault(symbol, {})[key] = life
+            lives = self._alive.setdefault(symbol, {})
+            if not lives and self.on_alive is not None:
+                self.on_alive(symbol, True)
+            lives[key] = life
         self.begun += 1
         self.by_key[key] += 1
 
@@ -86,6 +96,8 @@ class Episodes:
             del lives[life.key]
             if not lives:
                 del self._alive[symbol]
+                if self.on_alive is not None:
+                    self.on_alive(symbol, False)
         if self.on_end is not None:
             self.on_end(
                 Episode(

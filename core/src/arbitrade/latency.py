@@ -1,7 +1,7 @@
 """A histogram of durations: constant memory, one list write an entry, exact below 65 µs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 _FINE = 1 << 16
@@ -28,6 +28,19 @@ class Latency:
             self.counts[duration_ns] += 1
         except IndexError:
             self._add_long(duration_ns)
+
+    def merge(self, other: "Latency") -> None:
+        """Count what another histogram counted, less the difference of the timers' cost."""
+        shift = other.overhead_ns - self.overhead_ns
+        for duration_ns, count in other._entries():
+            self._add_many(max(0, duration_ns - shift), count)
+
+    def merge_counts(self, fine: Mapping[int, int], coarse: Mapping[int, int]) -> None:
+        """Count durations given as {nanoseconds: count} and {buckets of 1,024 ns: count}."""
+        for duration_ns, count in fine.items():
+            self._add_many(duration_ns, count)
+        for bucket, count in coarse.items():
+            self._add_many(bucket << _COARSE_SHIFT, count)
 
     @property
     def count(self) -> int:
@@ -62,10 +75,16 @@ class Latency:
             if count:
                 yield bucket << _COARSE_SHIFT, count
 
-    def _add_long(self, duration_ns: int) -> None:
+    def _add_long(self, duration_ns: int, count: int = 1) -> None:
         if not self._coarse:
             self._coarse = [0] * _COARSE
-        self._coarse[min(duration_ns >> _COARSE_SHIFT, _COARSE - 1)] += 1
+        self._coarse[min(duration_ns >> _COARSE_SHIFT, _COARSE - 1)] += count
+
+    def _add_many(self, duration_ns: int, count: int) -> None:
+        if duration_ns < _FINE:
+            self.counts[duration_ns] += count
+        else:
+            self._add_long(duration_ns, count)
 
 
 def timer_overhead_ns(samples: int = 2001) -> int:

@@ -3,14 +3,16 @@
 Attributes are read-only properties so that frozen attrs classes satisfy them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from arbitrade.accounts import Account, AccountHandler
 from arbitrade.book import OrderBook
 from arbitrade.models import (
     Alert,
     Approved,
     Changed,
+    Instrument,
     Instruments,
     InstrumentsChanged,
     MarketEvent,
@@ -18,6 +20,27 @@ from arbitrade.models import (
     Refused,
     VenueState,
 )
+
+__all__ = [
+    "Account",
+    "AccountHandler",
+    "AlertSink",
+    "Clock",
+    "CompiledDetector",
+    "CompiledStage",
+    "CompiledVenue",
+    "CycleWatcher",
+    "Decoder",
+    "Detector",
+    "Executor",
+    "Feed",
+    "FeedHandler",
+    "RiskRule",
+    "Service",
+    "Store",
+    "TradingVenue",
+    "Venue",
+]
 
 
 @runtime_checkable
@@ -135,6 +158,18 @@ class Venue(Protocol):
         """Return the smallest depth the venue offers that holds `levels` levels a side."""
 
 
+@runtime_checkable
+class TradingVenue(Venue, Protocol):
+    """A venue that takes orders."""
+
+    def make_account(self) -> Account:
+        """Return the account the settings have credentials for.
+
+        Raises:
+            ConfigError: There are none.
+        """
+
+
 class Detector(Protocol):
     """Turns book changes into opportunities, on the hot path: no I/O, no await, no log an event."""
 
@@ -167,6 +202,38 @@ class CycleWatcher(Protocol):
     @property
     def cycle_count(self) -> int:
         """Directed cycles watched now."""
+
+
+class CompiledStage(Protocol):
+    """A stage of the compiled hot path: C functions over memory as docs/hot-path.md says."""
+
+    def capsule(self) -> object:
+        """Return the PyCapsule with the stage's functions; valid as long as this object lives."""
+
+
+@runtime_checkable
+class CompiledVenue(Protocol):
+    """A venue that decodes and verifies compiled."""
+
+    def compiled_stage(self, pairs: Sequence[Instrument | None]) -> CompiledStage | None:
+        """Return the stage for these pairs by slot, None where nothing is compiled."""
+
+
+@runtime_checkable
+class CompiledDetector(Detector, Protocol):
+    """A detector that screens compiled."""
+
+    def compiled_screen(
+        self, slots: Mapping[str, int], books: Mapping[str, OrderBook]
+    ) -> CompiledStage | None:
+        """Return the stage for pairs at these slots, None where nothing is compiled.
+
+        From then on core may not call `on_book` any more for verified messages; `books` is where
+        the detector finds the books it sizes.  Asked again after each `on_instruments`.
+        """
+
+    def live_opportunities(self, book: OrderBook) -> Iterable[Opportunity]:
+        """Return what `on_book` would: everything that is there now through this book's pair."""
 
 
 class RiskRule(Protocol):

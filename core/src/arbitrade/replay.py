@@ -9,6 +9,7 @@ import attrs
 from arbitrade.clock import ReplayClock
 from arbitrade.engine import Engine
 from arbitrade.errors import MessageError, RecordingError
+from arbitrade.hot.engine import END, CompiledEngine
 from arbitrade.models import Episode
 from arbitrade.protocols import CycleWatcher
 from arbitrade.recording import Line, RecordingReader, read_control
@@ -133,15 +134,12 @@ class Replay:
             RecordingError: A line can't be read or decoded; names file, line and reason.
         """
         self._started = time.perf_counter()
-        for line in reader:
-            try:
-                self._take(line)
-            except MessageError as error:
-                if reader.is_torn(line):
-                    break
-                raise RecordingError(reader.path, line.number, str(error)) from error
-            if on_progress is not None and not line.number % PROGRESS_LINES:
-                on_progress()
+        if isinstance(self._engine, CompiledEngine):
+            self._run_compiled(self._engine, reader, on_progress)
+        else:
+            self._run_interpreted(reader, on_progress)
+        if not self._frames_taken():
+            raise RecordingError(reader.path, None, "there is not one frame in it")
         if self._engine.instruments is None:
             raise RecordingError(
                 reader.path, None, "no instruments in it; name them with --instruments FILE"
@@ -151,28 +149,80 @@ class Replay:
     def summary(self, reader: RecordingReader) -> ReplaySummary:
         """Return what happened; call it when the last result is written."""
         seconds = 0.0 if self._started is None else time.perf_counter() - self._started
-        engine = self._engine
+        engine, tally = self._engine, self._engine.tally()
         records = sorted(self._by_cycle.values(), key=lambda r: (-r.sightings, r.key))
         return ReplaySummary(
-            frames=self.frames,
-            book_updates=engine.book_updates,
-            right=engine.right,
-            wrong=engine.wrong,
-            skipped=engine.skipped,
-            resyncs=engine.resyncs,
+            frames=self._frames_taken(),
+            book_updates=tally.book_updates,
+            right=tally.right,
+            wrong=tally.wrong,
+            skipped=tally.skipped,
+            resyncs=tally.resyncs,
             pairs=len(engine.books),
             cycles=sum(d.cycle_count for d in engine.detectors if isinstance(d, CycleWatcher)),
-            detections=engine.detections,
+            detections=tally.detections,
             episodes=engine.episodes.begun,
-            hot_path="interpreted",
+            hot_path=engine.hot_path,
             seconds=seconds,
-            latency_us=engine.latency.summary(),
-            sizing_us=engine.sizing_latency.summary(),
+            latency_us=engine.durations().summary(),
+            sizing_us=engine.sizing_durations().summary(),
             counters=engine.counters,
             by_cycle=tuple(records),
             torn_line=reader.torn,
             detectors=tuple(detector.name for detector in engine.detectors),
         )
+
+    def _run_interpreted(
+        self, reader: RecordingReader, on_progress: Callable[[], None] | None
+    ) -> None:
+        for line in reader:
+            if not self._take_or_explain(reader, line):
+                break
+            if on_progress is not None and not line.number % PROGRESS_LINES:
+                on_progress()
+
+    def _run_compiled(
+        self,
+        engine: CompiledEngine,
+        reader: RecordingReader,
+        on_progress: Callable[[], None] | None,
+    ) -> None:
+        """Let the loop take lines many at a time; take those it leaves to us one by one."""
+        loop = engine.loop
+        for chunk in reader.chunks():
+            at, end = 0, len(chunk)
+            while at < end:
+                loop.time_ns = reader.newest_ns
+                code = engine.feed(chunk, at)
+                reader.newest_ns = loop.time_ns
+                self._clock.move_to(loop.time_ns)
+                if code == END:
+                    at = max(loop.line_end, at)
+                    if at < end:
+                        # The last line of all, without its line break.
+                        loop.lines += 1
+                        self._take_text(reader, loop.lines, chunk[at:])
+                    break
+                at = loop.line_end
+                if not self._take_text(reader, loop.lines, chunk[loop.line_begin : at]):
+                    return
+            if on_progress is not None:
+                on_progress()
+        reader.finish(loop.lines)
+
+    def _take_text(self, reader: RecordingReader, number: int, text: bytes) -> bool:
+        line = reader.parse(number, text)
+        return line is None or self._take_or_explain(reader, line)
+
+    def _take_or_explain(self, reader: RecordingReader, line: Line) -> bool:
+        """Take a line; return False if it is the last one and torn."""
+        try:
+            self._take(line)
+        except MessageError as error:
+            if reader.is_torn(line):
+                return False
+            raise RecordingError(reader.path, line.number, str(error)) from error
+        return True
 
     def _take(self, line: Line) -> None:
         engine, envelope = self._engine, line.envelope
@@ -186,10 +236,14 @@ class Replay:
                 return
             if envelope.source != "public" or not envelope.is_received:
                 return
-        self.frames += 1
         engine.on_frame(line.frame)
+        self.frames += 1
         if engine.instruments is None and engine.counters.get("unknown_pair"):
             raise MessageError("a book before any instruments; name them with --instruments FILE")
+
+    def _frames_taken(self) -> int:
+        engine = self._engine
+        return self.frames + (engine.loop.frames if isinstance(engine, CompiledEngine) else 0)
 
     def _on_episode(self, episode: Episode) -> None:
         record = self._by_cycle.get(episode.key)

@@ -120,7 +120,7 @@ def test_the_venues_worked_cycle_leg_by_leg() -> None:
     )
     fees = FeeSchedule(Decimal("0.0040"), overrides={"EUR/USD": Decimal("0.0020")})
     (cycle,) = (c for c in find_cycles(listed.values(), ("EUR",)) if c.key == "EUR>SOL>USD")
-    (terms,) = TermsTable(listed, fees).of((cycle,))
+    terms = TermsTable(listed, fees).of(cycle)
     first, second, third = terms.legs
     prices, lots = (17231, 20110, 116520), 10**12
 

@@ -28,8 +28,7 @@ def terms_of(
     instruments: Instruments, key: str, fees: FeeSchedule, start: tuple[str, ...] = ("USD",)
 ) -> CycleTerms:
     cycle = next(c for c in find_cycles(instruments.values(), start) if c.key == key)
-    (terms,) = TermsTable(instruments, fees).of((cycle,))
-    return terms
+    return TermsTable(instruments, fees).of(cycle)
 
 
 def size_of(
@@ -348,7 +347,7 @@ def sized_cycles(draw: st.DrawFn) -> tuple[Cycle, CycleTerms, dict[str, OrderBoo
         symbol: draw(books(instruments[symbol], ticks=(94, 106), max_levels=4))
         for symbol in symbols
     }
-    (terms,) = TermsTable(instruments, fees).of((cycle,))
+    terms = TermsTable(instruments, fees).of(cycle)
     return cycle, terms, drawn, fees
 
 
@@ -382,7 +381,7 @@ def test_fees_never_raise_an_edge_or_a_profit(oracle, drawn, convention) -> None
     cycle, terms, held, _ = drawn
     instruments = make_instruments(*(book.instrument for book in held.values()))
     unpaid_fees = FeeSchedule(Decimal(0), charged_in=convention)
-    (free,) = TermsTable(instruments, unpaid_fees).of((cycle,))
+    free = TermsTable(instruments, unpaid_fees).of(cycle)
     paid, unpaid = size_of(terms, held, ANY_EDGE), size_of(free, held, ANY_EDGE)
     assert paid is not None
     assert unpaid is not None
@@ -398,7 +397,7 @@ def test_a_leg_that_does_not_spend_what_the_cycle_says_is_our_bug() -> None:
         (Leg("BTC/USD", buy), Leg("ETH/BTC", sell), Leg("ETH/USD", sell)),
     )
     with pytest.raises(BrokenCycleError, match="ETH/BTC does not spend BTC"):
-        TermsTable(USD_BTC_ETH, FeeSchedule(Decimal(0))).of((broken,))
+        TermsTable(USD_BTC_ETH, FeeSchedule(Decimal(0))).of(broken)
 
 
 def test_a_fee_that_leaves_nothing_is_refused_by_name() -> None:
@@ -409,13 +408,13 @@ def test_a_fee_that_leaves_nothing_is_refused_by_name() -> None:
 
 def test_terms_are_kept_while_the_pairs_of_a_cycle_stay_the_same() -> None:
     table = TermsTable(USD_BTC_ETH, FeeSchedule(Decimal(0)))
-    cycles = find_cycles(USD_BTC_ETH.values(), ("USD",))
-    _, second = table.of(cycles)
+    first, second = find_cycles(USD_BTC_ETH.values(), ("USD",))
+    terms = table.of(second)
     more = make_instruments(*USD_BTC_ETH.values(), "SOL/USD")
     table.update(more)
-    assert table.of(reversed(cycles))[0] is second
+    assert table.of(second) is terms
     finer = attrs.evolve(USD_BTC_ETH["ETH/USD"], quantity_precision=9)
     table.update(more.merged([finer]))
-    assert table.of(cycles)[0].legs[2].instrument is finer
+    assert table.of(first).legs[2].instrument is finer
     table.update(make_instruments(*more.values(), finer, assets={"USD": 4}))
-    assert table.of(cycles)[0].legs[2].ledger_step > 1
+    assert table.of(first).legs[2].ledger_step > 1

@@ -1,7 +1,8 @@
 """`arbitrade detect`: what a recording had to offer."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -12,17 +13,19 @@ import click
 import orjson
 
 from arbitrade.cli.parameters import NAMES, DecimalType
-from arbitrade.errors import ArbitradeError, RecordingError, UsageError
+from arbitrade.errors import ArbitradeError, MessageError, RecordingError, UsageError
 
 if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
     from arbitrade.config import Settings
-    from arbitrade.models import Opportunity
+    from arbitrade.models import InstrumentsChanged, Opportunity
     from arbitrade.protocols import Venue
     from arbitrade.recording import RecordingReader
     from arbitrade.replay import ReplaySummary
 
 _BEST_CYCLES = 5
+_TRIANGULAR = "triangular"
+"""Section and detector that `--start` and `--min-edge-bps` are about."""
 
 
 @click.command(
@@ -92,6 +95,16 @@ def detect(
 
     if out == "-" and summary == "-":
         raise UsageError("--out - and --summary - both want standard output; name a file for one")
+    if summary is not None and summary != "-":
+        _check_writable(Path(summary))
+    _check_apart(
+        {
+            "RECORDING": recording,
+            "--instruments": None if instruments is None else str(instruments),
+            "--out": out,
+            "--summary": summary,
+        }
+    )
     settings = _settings(line, taker_fee, start, min_edge_bps)
     venue = line.registry.make_venue(settings, venue_name or settings.venue)
     with RecordingReader(recording) as reader:
@@ -101,6 +114,12 @@ def detect(
         click.echo(
             "Warning: no detector is enabled, so nothing was looked for; "
             "see arbitrade plugins list",
+            err=True,
+        )
+    elif not result.cycles and _TRIANGULAR in result.detectors:
+        click.echo(
+            f"No cycle: {_count(result.pairs, 'pair')} with none among them that begins at a start "
+            "asset; see --start and triangular.start_assets",
             err=True,
         )
     if summary is not None:
@@ -118,7 +137,7 @@ def _settings(
         section["start_assets"] = list(start)
     if min_edge_bps is not None:
         section["min_edge_bps"] = str(min_edge_bps)
-    settings = line.load({"triangular": section} if section else None)
+    settings = line.load({_TRIANGULAR: section} if section else None)
     if taker_fee is None:
         return settings
     return attrs.evolve(settings, fees=attrs.evolve(settings.fees, taker=taker_fee, overrides={}))
@@ -153,7 +172,7 @@ def _replay(
     )
     try:
         if instruments is not None:
-            engine.learn(venue.read_instruments(_read(instruments)))
+            engine.learn(_read_instruments(venue, instruments))
         replay = Replay(engine, clock)
         with _progress(reader) as on_progress:
             replay.run(reader, on_progress)
@@ -169,11 +188,36 @@ def _replay(
     return replay.summary(reader)
 
 
-def _read(path: Path) -> bytes:
+def _read_instruments(venue: "Venue", path: Path) -> "InstrumentsChanged":
     try:
-        return path.read_bytes()
+        return venue.read_instruments(path.read_bytes())
     except OSError as error:
         raise UsageError(f"--instruments {path}: can't be read ({error.strerror})") from error
+    except MessageError as error:
+        raise MessageError(f"--instruments {path}: {error}") from error
+
+
+def _check_apart(files: Mapping[str, str | None]) -> None:
+    """Refuse to write over what is read, or twice to one file, before anything is lost."""
+    named: dict[Path, str] = {}
+    for option, name in files.items():
+        # A device such as /dev/null takes everything.
+        if name is None or name == "-" or (Path(name).exists() and not Path(name).is_file()):
+            continue
+        path = Path(name).resolve()
+        if path in named:
+            raise UsageError(f"{option} {name}: is {named[path]} too; name another file")
+        named[path] = option
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before minutes of replaying rather than after; makes no file."""
+    if path.is_dir():
+        raise UsageError(f"--summary {path}: is a folder; name a file in it")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(
+            f"--summary {path}: can't be written; is its folder there, and may you write to it?"
+        )
 
 
 @contextmanager
@@ -205,13 +249,14 @@ def _write_summary(path: str, result: "ReplaySummary") -> None:
 def _as_text(reader: "RecordingReader", result: "ReplaySummary") -> str:
     """Return the summary as a person reads it."""
     speed = f"{result.frames_per_s:,.0f} frames/s in {result.seconds:.2f} s"
+    hint = "" if result.hot_path == "compiled" else " (arbitrade doctor tells why)"
     rows = [
         f"{reader.path}: {result.frames:,} frames, {result.book_updates:,} book messages, "
         f"{_count(result.pairs, 'pair')}, {_count(result.cycles, 'directed cycle')}",
         f"  checksums   {result.right:,} right, {result.wrong:,} wrong, "
         f"{result.skipped:,} skipped until {_count(result.resyncs, 'resync')}",
         f"  detections  {result.detections:,} in {_count(result.episodes, 'episode')}",
-        f"  hot path    {result.hot_path}, {_spread(result.latency_us)} a frame; {speed}",
+        f"  hot path    {result.hot_path}{hint}, {_spread(result.latency_us)} a frame; {speed}",
     ]
     if result.detections:
         rows.append(f"  sizing      {_spread(result.sizing_us)} a candidate")

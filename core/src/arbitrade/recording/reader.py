@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]  # missing in typeshed
 from pathlib import Path
@@ -21,6 +22,7 @@ _RAW_STARTS = (b'{"channel"', b'{"method"')
 _OUR_START = b'{"t":'
 _FRAME_KEY = b'"m":'
 _FRAME_KEY_NAME = b'"m"'
+_BLOCK = 1 << 20
 SOURCES = ("public", "private", "rest", "control")
 
 
@@ -55,6 +57,10 @@ class RecordingReader:
         self.path = "standard input" if path == "-" else path
         self.torn: int | None = None
         self.size: int | None = None
+        self.newest_ns = 0
+        """Time of the newest envelope so far; no later line may be older."""
+        self.is_cut = False
+        self._broken: Exception | None = None
         self._at_unfinished_end = False
         self._raw: BinaryIO
         if path == "-":
@@ -91,31 +97,81 @@ class RecordingReader:
         Raises:
             RecordingError: A line in the middle is broken, or the stream is.
         """
-        newest_ns = 0
-        for number, line in self._numbered():
-            if line.isspace():
-                continue
-            if line.startswith(_RAW_STARTS) or not _may_be_envelope(line):
-                yield Line(number, line, None)
-                continue
+        for number, text in self._numbered():
+            line = self.parse(number, text)
+            if line is not None:
+                yield line
+
+    def parse(self, number: int, text: bytes) -> Line | None:
+        """Return a line's frame and envelope; None when it is empty, or torn and the last.
+
+        Raises:
+            RecordingError: It is no line of a recording.
+        """
+        if text.startswith(_RAW_STARTS):
+            return Line(number, text, None)
+        if text.isspace():
+            return None
+        if not _may_be_envelope(text):
+            return Line(number, text, None)
+        try:
+            frame, envelope = _split(text)
+        except MessageError as error:
+            if not text.endswith(b"\n"):
+                self.torn = number
+                return None
+            raise RecordingError(self.path, number, str(error)) from error
+        if envelope is not None:
+            if envelope.time_ns < self.newest_ns:
+                raise RecordingError(
+                    self.path,
+                    number,
+                    f"t {envelope.time_ns} is before a line above ({self.newest_ns}); "
+                    "the lines are not in the order they were processed",
+                )
+            self.newest_ns = envelope.time_ns
+        return Line(number, frame, envelope)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the lines many at a time; only the last chunk may end without a line break.
+
+        Raises:
+            RecordingError: The stream is broken; the chunks before it have all lines before it.
+        """
+        stream, begun = self._open(), b""
+        while True:
             try:
-                parsed = _split(line)
-            except MessageError as error:
-                if not line.endswith(b"\n"):
-                    self.torn = number
-                    return
-                raise RecordingError(self.path, number, str(error)) from error
-            envelope = parsed[1]
-            if envelope is not None:
-                if envelope.time_ns < newest_ns:
-                    raise RecordingError(
-                        self.path,
-                        number,
-                        f"t {envelope.time_ns} is before the line above ({newest_ns}); "
-                        "the lines are not in the order they were processed",
-                    )
-                newest_ns = envelope.time_ns
-            yield Line(number, *parsed)
+                block = stream.read1(_BLOCK)  # type: ignore[attr-defined]  # all of ours have it
+            except EOFError:
+                self.is_cut = True
+                block = b""
+            except (OSError, zstandard.ZstdError, zlib.error) as error:
+                self._broken = error
+                block = b""
+            if not block:
+                break
+            end = block.rfind(b"\n") + 1
+            if not end:
+                begun += block
+                continue
+            yield begun + block[:end]
+            begun = block[end:]
+        if begun and self._broken is None:
+            self._at_unfinished_end = True
+            yield begun
+
+    def finish(self, lines: int) -> None:
+        """Tell how the stream ended, after the last chunk; `lines` were in them.
+
+        Raises:
+            RecordingError: It is damaged.
+        """
+        if self._broken is not None:
+            raise RecordingError(
+                self.path, lines + 1, f"can't be read further ({self._broken}); it is damaged"
+            ) from self._broken
+        if self.is_cut and self.torn is None:
+            self.torn = lines + 1
 
     def is_torn(self, line: Line) -> bool:
         """Take note that a line can't be decoded; tell whether that is a torn last line."""
@@ -126,16 +182,11 @@ class RecordingReader:
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         number = 0
-        try:
-            for number, line in enumerate(self._open(), start=1):
-                self._at_unfinished_end = not line.endswith(b"\n")
-                yield number, line
-        except EOFError:
-            self.torn = number + 1
-        except (OSError, zstandard.ZstdError) as error:
-            raise RecordingError(
-                self.path, number + 1, f"can't be read further ({error}); the file is damaged"
-            ) from error
+        for chunk in self.chunks():
+            for text in io.BytesIO(chunk):
+                number += 1
+                yield number, text
+        self.finish(number)
 
     def _open(self) -> IO[bytes]:
         """Return the decompressed stream; the content tells how it is compressed, not the name."""

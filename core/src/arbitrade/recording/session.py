@@ -9,8 +9,8 @@ import structlog
 
 from arbitrade.alerts import Alerts
 from arbitrade.api import Status, View
+from arbitrade.app import make_engine
 from arbitrade.book import BookState
-from arbitrade.engine import Engine
 from arbitrade.errors import ArbitradeError, RecordingError
 from arbitrade.models import Alert, ConnectionLost, Instruments, Opportunity, Severity
 from arbitrade.protocols import AlertSink, Detector, Service, Venue
@@ -80,7 +80,7 @@ class RecordSession:
         self._writer = writer
         self._alerts = Alerts(sinks)
         self._plugins = plugins
-        self._engine = Engine(venue, _no_detectors, _no_act, max_crossed_s=max_crossed_s)
+        self._engine = make_engine(venue, _no_detectors, _no_act, max_crossed_s=max_crossed_s)
         self._recorder = Recorder(venue, self._engine, writer, self._on_failure, self._on_lost)
         self._feed = venue.make_feed(choose, self._recorder)
         self._engine.on_out_of_sync = self._feed.resync
@@ -146,8 +146,8 @@ class RecordSession:
             path="" if writer.path is None else str(writer.path),
             books=len(engine.books),
             books_in_sync=engine.books_in_sync,
-            right=engine.right,
-            wrong=engine.wrong,
+            right=engine.tally().right,
+            wrong=engine.tally().wrong,
             lost_connections=self._lost,
         )
 
@@ -167,8 +167,8 @@ class RecordSession:
                 "recording.lines": self._writer.lines,
                 "recording.bytes": self._writer.total_bytes,
                 "recording.parts": self._writer.parts,
-                "checksums.right": engine.right,
-                "checksums.wrong": engine.wrong,
+                "checksums.right": engine.tally().right,
+                "checksums.wrong": engine.tally().wrong,
                 "alerts.dropped": self._alerts.dropped,
                 "alerts.failed": self._alerts.failed,
                 **feed,
@@ -219,6 +219,10 @@ async def _guarded(service: Service) -> None:
     """Run a service; one that raises must not take the recording with it."""
     try:
         await service.run()
+    except ArbitradeError as error:
+        log.error(  # noqa: TRY400 - says what to do; a traceback would only hide that
+            "service.failed", service=service.name, error=str(error)
+        )
     except Exception as error:
         log.exception("service.failed", service=service.name, error=str(error))
 

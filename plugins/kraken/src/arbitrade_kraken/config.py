@@ -1,6 +1,6 @@
 """Settings of the section `kraken`."""
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -28,6 +28,10 @@ class KrakenSettings:
         "Where public market data comes from; a simulator has another.",
         validator=attrs.validators.matches_re(r"wss?://\S+"),
         hint='write "wss://host/path"',
+    )
+    transport: Literal["auto", "websockets", "picows"] = setting(
+        "auto",
+        "Who reads the socket; `auto` takes picows where the extra `fast` brought it.",
     )
     depth: int = setting(
         10,

@@ -31,7 +31,13 @@ from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
 from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.subscriptions import Outcome, Step, Subscriptions
-from arbitrade_kraken.transport import ConnectionRefusedByVenueError, Ending, Wire, open_wire
+from arbitrade_kraken.transport import (
+    AnyWire,
+    ConnectionRefusedByVenueError,
+    Ending,
+    OpenWire,
+    open_wire,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,6 +60,7 @@ class Shared:
         random: For jitter.
         attempts: Budget for connection attempts: the venue counts them by address.
         on_instruments: Takes what the venue says about its pairs.
+        open_wire: Opens a WebSocket.
         tls: Certificates to trust; None for the system's.
     """
 
@@ -64,6 +71,7 @@ class Shared:
     random: Random
     attempts: TokenBucket
     on_instruments: Callable[[InstrumentsChanged], None]
+    open_wire: OpenWire = open_wire
     tls: ssl.SSLContext | None = None
     counters: Counter[str] = attrs.field(factory=Counter)
     _ids: "count[int]" = attrs.field(factory=lambda: count(1))
@@ -93,7 +101,7 @@ class Connection:
         self._counters = shared.counters
         self._handler = shared.handler
         self._wake = asyncio.Event()
-        self._wire: Wire | None = None
+        self._wire: AnyWire | None = None
         self._state: VenueState | None = None
         self._is_greeted = False
         self._has_instruments = False
@@ -222,7 +230,7 @@ class Connection:
         """Use one socket from the first byte to the last; return when there is nothing to carry."""
         settings = self._settings
         self._is_greeted = self._has_instruments = False
-        wire = await open_wire(
+        wire = await self._shared.open_wire(
             settings.ws_url,
             self._on_frame,
             self._on_end,
@@ -250,12 +258,12 @@ class Connection:
             self._received += Counter(frames=wire.frames, bytes=wire.bytes)
             self._wire = None
 
-    async def _subscribe_instruments(self, wire: Wire) -> None:
+    async def _subscribe_instruments(self, wire: AnyWire) -> None:
         self._instruments_request = self._shared.next_id()
         self._send(wire, requests.subscribe_instruments(self._instruments_request))
         await self._answered(wire, lambda: self._has_instruments, "instruments")
 
-    async def _answered(self, wire: Wire, has_come: Callable[[], bool], what: str) -> None:
+    async def _answered(self, wire: AnyWire, has_come: Callable[[], bool], what: str) -> None:
         timeout_s = self._settings.answer_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -267,7 +275,7 @@ class Connection:
             self._counters["timeouts"] += 1
             raise _LostError(f"no {what} within {timeout_s:g} s") from error
 
-    async def _carry(self, wire: Wire) -> None:
+    async def _carry(self, wire: AnyWire) -> None:
         """Send what is due, watch for silence; until the socket ends or carries nothing."""
         while True:
             self._wake.clear()
@@ -285,7 +293,7 @@ class Connection:
                 async with asyncio.timeout(self._rest_s(wire, now)):
                     await self._wake.wait()
 
-    def _rest_s(self, wire: Wire, now: float) -> float:
+    def _rest_s(self, wire: AnyWire, now: float) -> float:
         """Return how long nothing has to be done unless something happens."""
         book_s = self.books.next_due() - now
         if book_s <= 0:
@@ -299,7 +307,7 @@ class Connection:
             ),
         )
 
-    def _raise_if_silent(self, wire: Wire) -> None:
+    def _raise_if_silent(self, wire: AnyWire) -> None:
         silent_s = wire.silent_s
         if silent_s >= self._settings.silence_s:
             self._counters["silences"] += 1
@@ -307,7 +315,7 @@ class Connection:
         if self.books.is_stuck:
             raise _LostError("the venue answers no request")
 
-    def _raise_if_ended(self, wire: Wire) -> None:
+    def _raise_if_ended(self, wire: AnyWire) -> None:
         if wire.failure is not None:
             raise wire.failure
         if not wire.ended.done():
@@ -319,7 +327,7 @@ class Connection:
             )
         raise _LostError(_words(ending))
 
-    def _send(self, wire: Wire, request: bytes) -> None:
+    def _send(self, wire: AnyWire, request: bytes) -> None:
         self._sent_at = self._shared.now()
         wire.send(request)
         self._handler.on_sent(self.number, request)

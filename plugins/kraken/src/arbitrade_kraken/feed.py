@@ -16,6 +16,7 @@ from arbitrade_kraken.config import DEPTHS, KrakenSettings
 from arbitrade_kraken.connection import Connection, Shared
 from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.subscriptions import Step
+from arbitrade_kraken.transports import choose_transport
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -50,6 +51,10 @@ class KrakenFeed:
         clock: For durations.
         random: For the jitter of waits.
         tls: Certificates to trust; None for the system's.
+
+    Raises:
+        UsageError: No such depth.
+        ConfigError: The transport that was asked for is not installed.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class KrakenFeed:
                 lambda: clock.monotonic_ns() / 1e9,
             ),
             on_instruments=self._on_instruments,
+            open_wire=choose_transport(settings.transport),
             tls=tls,
         )
         self._connections = tuple(

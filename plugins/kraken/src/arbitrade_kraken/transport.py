@@ -9,17 +9,18 @@ PERF: docs/performance.md, "Wire", has the comparison with websockets' own async
 """
 
 import asyncio
+import builtins
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 
 import attrs
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from arbitrade.errors import ConfigError, VenueUnavailableError
 
@@ -33,7 +34,6 @@ _SPARE_ABOVE = 4 * 1024 * 1024
 _MAX_HEAD = 64 * 1024
 _WHOLE_TEXT = 0x81
 """First byte of a text frame that is a whole message, no extension bits."""
-
 
 _FINAL = frozenset({400, 401, 403, 404})
 """Answers to the upgrade that don't change by asking again (the venue's SDK gives up too)."""
@@ -64,6 +64,55 @@ class Ending:
 
     code: int
     reason: str
+
+
+class AnyWire(Protocol):
+    """The client's end of one open WebSocket, whoever reads it."""
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Done when the connection is gone."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """What one of the owner's callbacks raised."""
+
+    @property
+    def frames(self) -> int:
+        """Complete frames received, control frames included."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes received."""
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last complete frame of any kind, ours excluded."""
+
+    def send(self, message: builtins.bytes) -> None:
+        """Send one text message.  Ignored when the connection is on its way out."""
+
+    async def close(self, timeout_s: float) -> None:
+        """Say goodbye, and hang up after `timeout_s` whatever the other side does.  Idempotent."""
+
+    def abort(self) -> None:
+        """Hang up now.  No message is delivered from here on.  Idempotent."""
+
+
+class OpenWire(Protocol):
+    """Connects and upgrades; see `open_wire`, which is one of these."""
+
+    def __call__(
+        self,
+        url: str,
+        on_message: OnMessage,
+        on_end: OnEnd,
+        *,
+        max_size: int,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> Awaitable[AnyWire]:
+        """Return the open connection."""
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -345,10 +394,7 @@ async def open_wire(
         VenueUnavailableError: Not reached, or not in time.
         ConfigError: Not a URL.
     """
-    try:
-        uri = parse_uri(url)
-    except InvalidURI as error:
-        raise ConfigError(f"kraken.ws_url: {url!r} is not a ws:// or wss:// address") from error
+    uri = parse_address(url)
     # No extensions: compression costs more than it saves here.
     library = ClientProtocol(uri, max_size=max_size)
     wire = make_wire(library, on_message, on_end)
@@ -362,20 +408,51 @@ async def open_wire(
             await asyncio.shield(wire.opened)
     except BaseException as error:
         wire.abort()
-        if isinstance(error, TimeoutError):
-            raise VenueUnavailableError(
-                f"kraken: {url} did not open a WebSocket within {timeout_s:g} s"
-            ) from error
-        if isinstance(error, ssl.SSLCertVerificationError):
-            raise ConnectionRefusedByVenueError(
-                f"kraken: {url} shows a certificate we don't trust ({error.verify_message}); "
-                "check the machine's clock and certificates, and kraken.ws_url",
-                is_final=True,
-            ) from error
-        if isinstance(error, OSError):
-            raise VenueUnavailableError(f"kraken: {url} can't be reached: {error}") from error
-        raise
+        translated = why_unreachable(error, url, timeout_s)
+        if translated is None:
+            raise
+        raise translated from error
     return wire
+
+
+def parse_address(url: str) -> WebSocketURI:
+    """Return the parts of a `ws://` or `wss://` address.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return parse_uri(url)
+    except InvalidURI as error:
+        raise ConfigError(f"kraken.ws_url: {url!r} is not a ws:// or wss:// address") from error
+
+
+def why_unreachable(
+    error: BaseException, url: str, timeout_s: float
+) -> VenueUnavailableError | None:
+    """Return what an exception of the socket means while it is being opened; None if nothing."""
+    if isinstance(error, TimeoutError):
+        return VenueUnavailableError(
+            f"kraken: {url} did not open a WebSocket within {timeout_s:g} s"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionRefusedByVenueError(
+            f"kraken: {url} shows a certificate we don't trust ({error.verify_message}); "
+            "check the machine's clock and certificates, and kraken.ws_url",
+            is_final=True,
+        )
+    if isinstance(error, OSError):
+        return VenueUnavailableError(f"kraken: {url} can't be reached: {error}")
+    return None
+
+
+def not_upgraded(host: str, status: int) -> ConnectionRefusedByVenueError:
+    """Return the error for an HTTP answer other than 101."""
+    return ConnectionRefusedByVenueError(
+        f"kraken: {host} answered HTTP {status} instead of opening a WebSocket",
+        status,
+        is_final=status in _FINAL,
+    )
 
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
@@ -386,12 +463,7 @@ def _refusal(library: ClientProtocol, ending: Ending) -> VenueUnavailableError:
     host = library.uri.host
     problem = library.handshake_exc
     if isinstance(problem, InvalidStatus):
-        status = problem.response.status_code
-        return ConnectionRefusedByVenueError(
-            f"kraken: {host} answered HTTP {status} instead of opening a WebSocket",
-            status,
-            is_final=status in _FINAL,
-        )
+        return not_upgraded(host, problem.response.status_code)
     if isinstance(problem, InvalidHandshake):
         return ConnectionRefusedByVenueError(f"kraken: {host} is no WebSocket server: {problem}")
     return VenueUnavailableError(f"kraken: {host} hung up before the upgrade: {ending.reason}")

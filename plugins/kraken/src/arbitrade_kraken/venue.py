@@ -1,12 +1,13 @@
 """Kraken as an Arbitrade venue."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import attrs
 
 from arbitrade.book import OrderBook
-from arbitrade.models import Instruments, InstrumentsChanged, VenueState
-from arbitrade.protocols import Feed, FeedHandler
+from arbitrade.hot import load
+from arbitrade.models import Instrument, Instruments, InstrumentsChanged, VenueState
+from arbitrade.protocols import CompiledStage, Feed, FeedHandler
 from arbitrade_kraken import messages
 from arbitrade_kraken.checksum import book_checksum
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
@@ -36,6 +37,21 @@ class KrakenVenue:
         from arbitrade_kraken.feed import KrakenFeed
 
         return KrakenFeed(self.settings, choose, handler, self.settings.depth)
+
+    def compiled_stage(self, pairs: Sequence[Instrument | None]) -> CompiledStage | None:
+        """Return the stage that decodes and verifies compiled, None where nothing is compiled."""
+        module = load("arbitrade_kraken._hot")
+        if module is None:
+            return None
+        stage: CompiledStage = module.KrakenStage(
+            [
+                ("", 0, 0)
+                if pair is None
+                else (pair.symbol, pair.price_precision, pair.quantity_precision)
+                for pair in pairs
+            ]
+        )
+        return stage
 
     def read_instruments(self, content: bytes) -> InstrumentsChanged:
         """Return the instruments of an `instrument` frame or a REST `AssetPairs` answer."""

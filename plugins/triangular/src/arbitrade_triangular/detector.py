@@ -10,12 +10,14 @@ threshold, and sizing, which is exact, drops what is not strictly above it.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import attrs
 
 from arbitrade.book import OrderBook
+from arbitrade.hot import load
 from arbitrade.models import Changed, Instruments, Opportunity, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade_triangular.config import TriangularSettings
@@ -24,7 +26,11 @@ from arbitrade_triangular.orders import plan_lots
 from arbitrade_triangular.sizing import optimal_size
 from arbitrade_triangular.terms import TermsTable
 
+if TYPE_CHECKING:
+    from arbitrade_triangular._hot import CompiledScreen
+
 NAME = "triangular"
+_COMPILED = "arbitrade_triangular._hot"
 
 _GUARD = 1e-12
 """Relative width of the guard band.  The dozen roundings on the way lose less than 1e-14."""
@@ -50,6 +56,7 @@ class TriangularDetector:
         threshold = 1 + Fraction(settings.min_edge_bps) / 10_000
         self._threshold = threshold.numerator, threshold.denominator
         self._floor = float(threshold) * (1 - _GUARD)
+        self._books: Mapping[str, OrderBook] = {}
         self.on_instruments(instruments)
 
     @property
@@ -79,9 +86,9 @@ class TriangularDetector:
         """
         self._table.update(instruments)
         self._cycles = find_cycles(instruments.values(), self._settings.start_assets)
-        self._terms = self._table.of(self._cycles)
         self._rates: list[float] = []
         self._pairs: dict[str, _Pair] = {}
+        self._screen: CompiledScreen | None = None
         for cycle in self._cycles:
             for leg in cycle.legs:
                 if leg.symbol not in self._pairs:
@@ -100,6 +107,11 @@ class TriangularDetector:
         if pair.book is not book:
             pair.book = book
             changed = Changed.BOTH
+        if self._screen is not None:
+            bid, ask = book.best_bid or 0, book.best_ask or 0
+            if self._screen.move(pair.buy // 2, bid, ask, int(changed)):
+                return self.live_opportunities(book)
+            return _NOTHING
         if changed is not _SAME:
             # PERF: spelled out for either side; a method for both costs another 0.1 µs a change.
             rates = self._rates
@@ -131,17 +143,55 @@ class TriangularDetector:
                 elif pair.live:
                     self._expel(pair)
         if pair.live:
-            return self._above_threshold(pair, book.timestamp)
+            return self._above_threshold(tuple(pair.live), book.timestamp)
         return _NOTHING
 
     def on_void(self, symbol: str) -> None:
         """Take a pair's rates out, and with them every cycle through it."""
         pair = self._pairs.get(symbol)
-        if pair is None or pair.book is None:
+        if pair is None:
+            return
+        if self._screen is not None:
+            self._screen.void(pair.buy // 2)
+            pair.book = None
+            return
+        if pair.book is None:
             return
         pair.book = None
         self._rates[pair.buy] = self._rates[pair.sell] = 0.0
         self._expel(pair)
+
+    def compiled_screen(
+        self, slots: Mapping[str, int], books: Mapping[str, OrderBook]
+    ) -> "CompiledScreen | None":
+        """Return the compiled stage that screens from now on, None where nothing is compiled."""
+        module = load(_COMPILED)
+        if module is None:
+            return None
+        factors = [
+            factor
+            for pair in self._pairs.values()
+            for factor in (pair.buy_factor, -pair.sell_factor)
+        ]
+        others = [list(rest) for rest in self._others]
+        through = [list(indexes) for indexes in self._through]
+        screen: CompiledScreen = module.CompiledScreen(
+            factors, others, through, self._edges, self._floor
+        )
+        places = {symbol: place for place, symbol in enumerate(self._pairs)}
+        screen.use_slots([places.get(symbol, -1) for symbol in slots])
+        self._screen, self._books = screen, books
+        for pair, book in [(p, p.book) for p in self._pairs.values() if p.book is not None]:
+            bid, ask = book.best_bid or 0, book.best_ask or 0
+            screen.move(pair.buy // 2, bid, ask, int(Changed.BOTH))
+        return screen
+
+    def live_opportunities(self, book: OrderBook) -> Iterable[Opportunity]:
+        """Return what the compiled stage let pass through this book's pair, sized."""
+        pair = self._pairs.get(book.symbol)
+        if pair is None or self._screen is None:
+            return _NOTHING
+        return self._above_threshold(self._screen.live(pair.buy // 2), book.timestamp)
 
     def _add_pair(self, symbol: str) -> None:
         buy = len(self._rates)
@@ -189,18 +239,19 @@ class TriangularDetector:
                 for leg in self._cycles[index].legs:
                     self._pairs[leg.symbol].live.remove(index)
 
-    def _above_threshold(self, pair: "_Pair", timestamp: str | None) -> Iterator[Opportunity]:
-        for index in tuple(pair.live):
+    def _above_threshold(self, live: Iterable[int], timestamp: str | None) -> Iterator[Opportunity]:
+        for index in live:
             found = self._sized(index, timestamp)
             if found is not None:
                 yield found
 
     def _sized(self, index: int, timestamp: str | None) -> Opportunity | None:
         """Return what a live cycle offers, None if it was let pass by the guard band only."""
-        terms = self._terms[index]
+        terms = self._table.of(self._cycles[index])
         sides = []
         for leg in terms.legs:
-            book = self._pairs[leg.instrument.symbol].book
+            symbol = leg.instrument.symbol
+            book = self._books[symbol] if self._screen is not None else self._pairs[symbol].book
             assert book is not None, f"{terms.cycle.key} is live without {leg.instrument.symbol}"
             sides.append(book.asks if leg.is_buy else book.bids)
         optimum = optimal_size(terms, sides, self._threshold)

@@ -12,7 +12,7 @@ divides what one leg brings, what the next one spends, and the venue's ledger st
 every level is a pair of integers, and all a cycle needs is integer arithmetic of bounded size.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import ceil, lcm
@@ -98,7 +98,7 @@ def ratio(numerator: int, denominator: int) -> Decimal:
 
 
 class TermsTable:
-    """The terms of every cycle, worked out beforehand and kept while their pairs stay the same.
+    """The terms of cycles, worked out when asked for and kept while their pairs stay the same.
 
     Args:
         instruments: The pairs, and the assets where their ledger's precision is known.
@@ -109,6 +109,7 @@ class TermsTable:
         self._instruments = instruments
         self._fees = fees
         self._flows: dict[tuple[str, bool], _Flow] = {}
+        self._factors: dict[tuple[int, int, Decimal, bool], tuple[Fraction, Fraction]] = {}
         self._cycles: dict[str, CycleTerms] = {}
 
     def update(self, instruments: Instruments) -> None:
@@ -128,14 +129,19 @@ class TermsTable:
             if not any(leg.symbol in changed for leg in terms.cycle.legs)
         }
 
-    def of(self, cycles: Iterable[Cycle]) -> tuple[CycleTerms, ...]:
-        """Return the terms of each cycle.  Tens of microseconds for one that is new.
+    def of(self, cycle: Cycle) -> CycleTerms:
+        """Return the terms of a cycle.  Tens of microseconds the first time, then a look-up.
+
+        Most cycles never get near the threshold, so theirs are never worked out.
 
         Raises:
             BrokenCycleError: A leg does not spend the asset the cycle says.
             ConfigError: The fee of a pair leaves nothing of what a leg brings.
         """
-        return tuple(self._one(cycle) for cycle in cycles)
+        terms = self._cycles.get(cycle.key)
+        if terms is None or terms.cycle != cycle:
+            terms = self._cycles[cycle.key] = self._make(cycle)
+        return terms
 
     def rate_factors(self, symbol: str) -> tuple[float, float]:
         """Return what is divided by the ticks of a buy, and what multiplies the ticks of a sell.
@@ -145,12 +151,6 @@ class TermsTable:
         """
         buy, sell = self._flow(symbol, is_buy=True), self._flow(symbol, is_buy=False)
         return float(buy.received / buy.spent), float(sell.received / sell.spent)
-
-    def _one(self, cycle: Cycle) -> CycleTerms:
-        terms = self._cycles.get(cycle.key)
-        if terms is None or terms.cycle != cycle:
-            terms = self._cycles[cycle.key] = self._make(cycle)
-        return terms
 
     def _make(self, cycle: Cycle) -> CycleTerms:
         flows = [self._flow(leg.symbol, is_buy=leg.side is Side.BUY) for leg in cycle.legs]
@@ -171,7 +171,7 @@ class TermsTable:
                 spend=flow.spent.numerator * (scale // flow.spent.denominator),
                 receive=flow.received.numerator * (next_scale // flow.received.denominator),
                 ledger_step=next_scale // ledger if ledger else 1,
-                rules=flow.rules,
+                rules=_order_rules(flow.pair, self._ledger_scale(flow.pair.base)),
             )
             for leg, flow, scale, next_scale, ledger in zip(
                 cycle.legs, flows, scales, _next(scales), _next(ledgers), strict=True
@@ -186,8 +186,18 @@ class TermsTable:
         return flow
 
     def _make_flow(self, pair: Instrument, is_buy: bool) -> "_Flow":
-        side = Side.BUY if is_buy else Side.SELL
         fee_rate = self._fees.taker_rate(pair.symbol)
+        # Pairs by the hundred share decimals and fee, and fractions are slow.
+        alike = pair.price_precision, pair.quantity_precision, fee_rate, is_buy
+        factors = self._factors.get(alike)
+        if factors is None:
+            factors = self._factors[alike] = self._make_factors(pair, fee_rate, is_buy)
+        return _Flow(pair, pair.quote if is_buy else pair.base, *factors)
+
+    def _make_factors(
+        self, pair: Instrument, fee_rate: Decimal, is_buy: bool
+    ) -> tuple[Fraction, Fraction]:
+        side = Side.BUY if is_buy else Side.SELL
         spent, received = self._fees.charged_in.factors(side, fee_rate)
         if spent <= 0 or received <= 0:
             raise ConfigError(
@@ -196,10 +206,7 @@ class TermsTable:
             )
         lot = Fraction(1, 10**pair.quantity_precision)
         tick_lot = lot / 10**pair.price_precision
-        rules = _order_rules(pair, self._ledger_scale(pair.base))
-        if is_buy:
-            return _Flow(pair, pair.quote, spent * tick_lot, received * lot, rules)
-        return _Flow(pair, pair.base, spent * lot, received * tick_lot, rules)
+        return (spent * tick_lot, received * lot) if is_buy else (spent * lot, received * tick_lot)
 
     def _ledger_scale(self, asset: str) -> int | None:
         """Return the steps of the venue's ledger in one of an asset, None if not known."""
@@ -215,7 +222,6 @@ class _Flow:
     spends: str
     spent: Fraction
     received: Fraction
-    rules: OrderRules
 
 
 def _next[T](items: Sequence[T]) -> Sequence[T]:

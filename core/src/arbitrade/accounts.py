@@ -1,0 +1,92 @@
+"""The roles of a venue's private side: orders, executions, balances.
+
+Part of the public API through `arbitrade.protocols`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from arbitrade.models import (
+    Balance,
+    BalanceChange,
+    ExecutionReport,
+    FeeRates,
+    OrderOutcome,
+    OrderRequest,
+    OrderState,
+)
+
+
+class AccountHandler(Protocol):
+    """Who an account reports to.  Called between two socket reads: no blocking, no await."""
+
+    def on_execution(self, report: ExecutionReport, is_snapshot: bool) -> None:
+        """Take one event of an order; fills may come twice, and before the answer to the order."""
+
+    def on_balance(self, change: BalanceChange) -> None:
+        """Take one change of a balance; a trade brings two, one after the other."""
+
+    def on_balances(self, balances: Sequence[Balance]) -> None:
+        """Take all balances, as told when the connection was made."""
+
+    def on_gap(self, reason: str) -> None:
+        """Something was missed: reconcile with what the venue says now before going on."""
+
+    def on_ready(self, is_ready: bool) -> None:
+        """The private connection stands with snapshots taken and orders may go out, or no more."""
+
+
+class Account(Protocol):
+    """An account at a venue."""
+
+    @property
+    def name(self) -> str:
+        """Which account, for logs and the database; never a key."""
+
+    async def run(self, handler: AccountHandler) -> None:
+        """Keep the private connection, the token and the dead man's switch until cancelled.
+
+        Raises:
+            AuthenticationError: The key is refused, lacks a permission or has one too many; the
+                message names it.
+            VenueUnavailableError: The venue refuses for good.
+        """
+
+    async def add(self, order: OrderRequest) -> OrderOutcome:
+        """Send one order; returns when the venue answered or the outcome is unknown."""
+
+    async def add_batch(self, orders: Sequence[OrderRequest]) -> Sequence[OrderOutcome]:
+        """Send several orders of one pair at once; outcomes in the order of the requests."""
+
+    async def amend(
+        self, client_id: str, *, quantity: str | None = None, limit_price: str | None = None
+    ) -> OrderOutcome:
+        """Change an open order in place; numbers in plain notation on the pair's increments."""
+
+    async def cancel(self, client_ids: Sequence[str]) -> Mapping[str, OrderOutcome]:
+        """Cancel orders; one that is gone already is `Rejected`: ask how it ended."""
+
+    async def cancel_all(self) -> int | None:
+        """Cancel everything of the account; return how many, None if the outcome is unknown."""
+
+    async def cancel_all_after(self, timeout_s: int) -> bool:
+        """Arm the venue's dead man's switch, 0 disarms; tell whether the venue confirmed."""
+
+    async def resolve(self, client_id: str) -> OrderState | None:
+        """Ask the venue what became of an order; None when it never arrived.
+
+        Raises:
+            VenueUnavailableError: The venue can't be asked now; still unknown.
+        """
+
+    async def open_orders(self) -> Sequence[OrderState]:
+        """Return the orders that stand."""
+
+    async def balances(self) -> Sequence[Balance]:
+        """Return all balances that can be traded, holds included."""
+
+    async def fee_rates(self, symbols: Collection[str]) -> Sequence[FeeRates]:
+        """Return what the account pays on these pairs now."""
+
+    async def fills_since(self, start: str) -> Sequence[ExecutionReport]:
+        """Return the fills since an RFC 3339 time, oldest first, for reconciling."""

@@ -1,0 +1,542 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""The compiled loop: decode, apply, screen, verify, one frame after another, without an object made.
+
+Compiled only; `arbitrade.hot` decides whether it is used.  Decoding and verifying are the venue's
+functions, screening is the detector's; they come as capsules and share the memory laid out in
+docs/hot-path.md.  The twin that says what everything means is `arbitrade.engine.Engine`.
+"""
+
+import cython
+from cython.cimports.cpython.mem import PyMem_Calloc, PyMem_Free, PyMem_Realloc
+from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer
+from cython.cimports.libc.stdint import int64_t, uint32_t
+from cython.cimports.libc.string import memchr, memcmp, memcpy, memmove, memset
+
+VENUE_CAPSULE = cython.declare(cython.p_const_char, b"arbitrade.venue_stage.1")
+SCREEN_CAPSULE = cython.declare(cython.p_const_char, b"arbitrade.screen_stage.1")
+
+_RAW = cython.declare(cython.p_const_char, b'{"channel"')
+_TIME = cython.declare(cython.p_const_char, b'{"t":')
+_SOURCE = cython.declare(cython.p_const_char, b',"src":"public","conn":')
+_RECEIVED = cython.declare(cython.p_const_char, b',"dir":"rx","m":')
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+@cython.nogil
+def _apply(
+    levels: cython.pointer(int64_t),
+    count: cython.int,
+    depth: cython.int,
+    changes: cython.pointer(int64_t),
+    number: cython.int,
+    sign: cython.int,
+) -> cython.int:
+    """Set or remove levels in message order, then cut; return how many there are.
+
+    Levels are sorted from the best; there is room for every level of the message beyond the depth.
+    """
+    at: cython.int
+    _: cython.int
+    key: int64_t
+    for _ in range(number):
+        key = changes[0] * sign
+        at = 0
+        while at < count and levels[LEVEL_WORDS * at] * sign < key:
+            at += 1
+        if changes[1] == 0:
+            if at < count and levels[LEVEL_WORDS * at] == changes[0]:
+                count -= 1
+                memmove(
+                    levels + LEVEL_WORDS * at,
+                    levels + LEVEL_WORDS * (at + 1),
+                    (count - at) * LEVEL_WORDS * 8,
+                )
+        else:
+            if at == count or levels[LEVEL_WORDS * at] != changes[0]:
+                memmove(
+                    levels + LEVEL_WORDS * (at + 1),
+                    levels + LEVEL_WORDS * at,
+                    (count - at) * LEVEL_WORDS * 8,
+                )
+                count += 1
+            levels[LEVEL_WORDS * at] = changes[0]
+            levels[LEVEL_WORDS * at + 1] = changes[1]
+            levels[LEVEL_WORDS * at + 2] = changes[2]
+        changes += LEVEL_WORDS
+    return depth if count > depth else count
+
+
+@cython.cclass
+class Loop:
+    """Books by slot, and the loop over frames.
+
+    After a step that came to something, `slot` and `changed` tell which book and what moved; after
+    `feed`, `line_begin` and `line_end` where in the buffer the line is.
+    """
+
+    _books: cython.pointer(cython.pointer(int64_t))
+    _slots: cython.Py_ssize_t
+    _delta: cython.pointer(int64_t)
+    _delta_room: cython.Py_ssize_t
+    _venue: VenueStage
+    _screen: ScreenStage
+    _venue_owner: object
+    _screen_owner: object
+    _fine: cython.pointer(int64_t)
+    _coarse: cython.pointer(int64_t)
+    slot = cython.declare(int64_t, visibility="readonly")
+    changed = cython.declare(cython.int, visibility="readonly")
+    line_begin = cython.declare(cython.Py_ssize_t, visibility="readonly")
+    line_end = cython.declare(cython.Py_ssize_t, visibility="readonly")
+    lines = cython.declare(int64_t, visibility="public")
+    frames = cython.declare(int64_t, visibility="public")
+    time_ns = cython.declare(int64_t, visibility="public")
+    right = cython.declare(int64_t, visibility="public")
+    updates = cython.declare(int64_t, visibility="public")
+    skipped = cython.declare(int64_t, visibility="public")
+    early = cython.declare(int64_t, visibility="public")
+    resyncs = cython.declare(int64_t, visibility="public")
+
+    def __cinit__(self, venue: object, delta_levels: cython.Py_ssize_t = 2048):
+        self.use_venue(venue)
+        self._screen.context = cython.NULL
+        self._screen.screen = cython.NULL
+        self._delta_room = delta_levels
+        self._delta = cython.cast(
+            cython.pointer(int64_t), PyMem_Calloc(D_LEVELS + 2 * LEVEL_WORDS * delta_levels, 8)
+        )
+        self._fine = cython.cast(cython.pointer(int64_t), PyMem_Calloc(FINE, 8))
+        self._coarse = cython.cast(cython.pointer(int64_t), PyMem_Calloc(COARSE, 8))
+        if self._delta == cython.NULL or self._fine == cython.NULL or self._coarse == cython.NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        slot: cython.Py_ssize_t
+        for slot in range(self._slots):
+            PyMem_Free(self._books[slot])
+        PyMem_Free(self._books)
+        PyMem_Free(self._delta)
+        PyMem_Free(self._fine)
+        PyMem_Free(self._coarse)
+
+    # ── wiring ───────────────────────────────────────────────────────────────────────────────────
+
+    def use_venue(self, stage: object) -> None:
+        """Decode and verify with this stage from now on; it is kept alive."""
+        found: cython.pointer(VenueStage) = cython.cast(
+            cython.pointer(VenueStage), PyCapsule_GetPointer(stage.capsule(), VENUE_CAPSULE)
+        )
+        self._venue = found[0]
+        self._venue_owner = stage
+
+    def use_screen(self, stage: object) -> None:
+        """Screen with this stage from now on, it is kept alive; None screens nothing."""
+        if stage is None:
+            self._screen.context = cython.NULL
+            self._screen.screen = cython.NULL
+        else:
+            found: cython.pointer(ScreenStage) = cython.cast(
+                cython.pointer(ScreenStage), PyCapsule_GetPointer(stage.capsule(), SCREEN_CAPSULE)
+            )
+            self._screen = found[0]
+        self._screen_owner = stage
+
+    def reserve(self, slots: cython.Py_ssize_t) -> None:
+        """Have room for books in slots 0 to `slots` − 1."""
+        if slots <= self._slots:
+            return
+        books: cython.pointer(cython.pointer(int64_t)) = cython.cast(
+            cython.pointer(cython.pointer(int64_t)),
+            PyMem_Realloc(self._books, slots * cython.sizeof(cython.p_void)),
+        )
+        if books == cython.NULL:
+            raise MemoryError
+        memset(books + self._slots, 0, (slots - self._slots) * cython.sizeof(cython.p_void))
+        self._books = books
+        self._slots = slots
+
+    def open(self, slot: cython.Py_ssize_t, depth: cython.Py_ssize_t) -> None:
+        """Make the book of a slot, empty and waiting, in place of one that was there."""
+        self._check(slot)
+        capacity: cython.Py_ssize_t = depth + ROOM
+        book: cython.pointer(int64_t) = cython.cast(
+            cython.pointer(int64_t), PyMem_Calloc(B_LEVELS + 2 * LEVEL_WORDS * capacity, 8)
+        )
+        if book == cython.NULL:
+            raise MemoryError
+        PyMem_Free(self._books[slot])
+        self._books[slot] = book
+        book[B_CAPACITY] = capacity
+        book[B_DEPTH] = depth
+        book[B_TIME_LENGTH] = -1
+        self._venue.verify(book, BID | ASK)
+
+    def drop(self, slot: cython.Py_ssize_t) -> None:
+        """Forget the book of a slot; its frames are the slow path's from now on."""
+        self._check(slot)
+        PyMem_Free(self._books[slot])
+        self._books[slot] = cython.NULL
+
+    # ── a book from Python ───────────────────────────────────────────────────────────────────────
+
+    def get(self, slot: cython.Py_ssize_t, word: cython.int) -> int:
+        """Return a word of a book's head."""
+        return self._book(slot)[word & 15]
+
+    def put(self, slot: cython.Py_ssize_t, word: cython.int, value: int64_t) -> None:
+        """Set a word of a book's head."""
+        self._book(slot)[word & 15] = value
+
+    def levels(self, slot: cython.Py_ssize_t, asks: cython.bint) -> list:
+        """Return (ticks, lots) of one side, best first."""
+        book: cython.pointer(int64_t) = self._book(slot)
+        side: cython.pointer(int64_t) = book + B_LEVELS
+        count: int64_t = book[B_BIDS]
+        if asks:
+            side += LEVEL_WORDS * book[B_CAPACITY]
+            count = book[B_ASKS]
+        at: int64_t
+        return [(side[LEVEL_WORDS * at], side[LEVEL_WORDS * at + 1]) for at in range(count)]
+
+    def load(self, slot: cython.Py_ssize_t, bids: list, asks: list) -> None:
+        """Make a book's levels these: (ticks, lots) from the best, no more than its depth."""
+        book: cython.pointer(int64_t) = self._book(slot)
+        if len(bids) > book[B_DEPTH] or len(asks) > book[B_DEPTH]:
+            raise ValueError("more levels than the book's depth")
+        side: cython.pointer(int64_t)
+        at: cython.Py_ssize_t
+        for is_asks in (False, True):
+            side = book + B_LEVELS
+            levels = bids
+            if is_asks:
+                side += LEVEL_WORDS * book[B_CAPACITY]
+                levels = asks
+            at = 0
+            for ticks, lots in levels:
+                side[at] = ticks
+                side[at + 1] = lots
+                side[at + 2] = self._venue.mark(side[at], side[at + 1])
+                at += LEVEL_WORDS
+        book[B_BIDS] = len(bids)
+        book[B_ASKS] = len(asks)
+        # The venue may keep parts of its checksum with the book; they are of the old levels.
+        self._venue.verify(book, BID | ASK)
+
+    def checksum(self, slot: cython.Py_ssize_t) -> int:
+        """Return the venue's checksum of a book as it is now."""
+        return self._venue.verify(self._book(slot), BID | ASK)
+
+    def timestamp(self, slot: cython.Py_ssize_t) -> str | None:
+        """Return the venue's time of a book's last message."""
+        book: cython.pointer(int64_t) = self._book(slot)
+        if book[B_TIME_LENGTH] < 0:
+            return None
+        text: cython.p_char = cython.cast(cython.p_char, book + B_TIME)
+        return text[: book[B_TIME_LENGTH]].decode("ascii")
+
+    def stamp(self, slot: cython.Py_ssize_t, timestamp: str | None) -> None:
+        """Set the time of a book's last message; a time longer than any is kept as none."""
+        book: cython.pointer(int64_t) = self._book(slot)
+        raw: bytes = b"" if timestamp is None else timestamp.encode("utf-8", "replace")
+        if timestamp is None or len(raw) > TIME_BYTES:
+            book[B_TIME_LENGTH] = -1
+            return
+        memcpy(book + B_TIME, cython.cast(cython.p_char, raw), len(raw))
+        book[B_TIME_LENGTH] = len(raw)
+
+    # ── the hot path ─────────────────────────────────────────────────────────────────────────────
+
+    def on_frame(self, frame: bytes) -> cython.int:
+        """Take one frame; return what it came to."""
+        started: int64_t = now_ns()
+        code: cython.int = self._step(frame, len(frame))
+        if code != SLOW:
+            self._count(now_ns() - started)
+        return code
+
+    def take(
+        self,
+        slot: cython.Py_ssize_t,
+        is_snapshot: cython.bint,
+        bids: object,
+        asks: object,
+        checksum: int64_t,
+        timestamp: bytes | None,
+    ) -> cython.int:
+        """Take one book message that Python decoded; return what it came to, as `on_frame` does.
+
+        `SLOW` means that it doesn't fit and nothing was changed.
+
+        Raises:
+            OverflowError: A number has more than 63 bits; nothing was changed.
+        """
+        delta: cython.pointer(int64_t) = self._delta
+        level: cython.pointer(int64_t) = delta + D_LEVELS
+        if len(bids) > self._delta_room or len(asks) > self._delta_room:
+            return SLOW
+        for side in (bids, asks):
+            for ticks, lots in side:
+                level[0] = ticks
+                level[1] = lots
+                level[2] = self._venue.mark(level[0], level[1])
+                level += LEVEL_WORDS
+        delta[D_SLOT] = slot
+        delta[D_SNAPSHOT] = is_snapshot
+        delta[D_BIDS] = len(bids)
+        delta[D_ASKS] = len(asks)
+        delta[D_CHECKSUM] = checksum
+        delta[D_TIME_LENGTH] = 0
+        if timestamp is not None:
+            delta[D_TIME_AT] = cython.cast(
+                cython.Py_ssize_t, cython.cast(cython.p_const_char, timestamp)
+            )
+            delta[D_TIME_LENGTH] = len(timestamp)
+        return self._admit(delta)
+
+    def feed(self, buffer: bytes, begin: cython.Py_ssize_t) -> cython.int:
+        """Take the lines of a recording until one comes to something, or `END`.
+
+        The buffer ends with a line break.  `LINE` is a line only Python understands.
+        """
+        start: cython.p_const_char = buffer
+        end: cython.p_const_char = start + len(buffer)
+        line: cython.p_const_char = start + begin
+        self.line_begin = self.line_end = begin
+        stop: cython.p_const_char
+        frame: cython.p_const_char
+        last: cython.p_const_char
+        code: cython.int
+        # PERF: one reading of the clock a frame, which is a fifth of what a frame costs; so the
+        # time of a frame includes finding its line.
+        started: int64_t = now_ns()
+        ended: int64_t
+        while line < end:
+            stop = cython.cast(cython.p_const_char, memchr(line, 10, end - line))
+            if stop == cython.NULL:
+                break
+            self.line_begin = line - start
+            self.line_end = stop + 1 - start
+            self.lines += 1
+            frame, last = line, stop
+            if stop - line < 10 or memcmp(line, _RAW, 10) != 0:
+                frame = self._enveloped(line, stop)
+                if frame == cython.NULL:
+                    return LINE
+                last = stop - 1
+            code = self._step(frame, last - frame)
+            if code == SLOW:
+                return SLOW
+            ended = now_ns()
+            self._count(ended - started)
+            started = ended
+            self.frames += 1
+            if code != NOTHING:
+                return code
+            line = stop + 1
+        return END
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _enveloped(
+        self, line: cython.p_const_char, stop: cython.p_const_char
+    ) -> cython.p_const_char:
+        """Return the frame in an envelope as our own writer writes it, NULL for any other line."""
+        at: cython.p_const_char = line + 5
+        digits: cython.int = 0
+        time_ns: int64_t = 0
+        if stop - line < 60 or memcmp(line, _TIME, 5) != 0 or (stop - 1)[0] != 125:
+            return cython.NULL
+        while 48 <= at[0] <= 57 and digits < 19:
+            time_ns = time_ns * 10 + (at[0] - 48)
+            digits += 1
+            at += 1
+        if digits == 0 or digits > 18 or time_ns < self.time_ns:
+            return cython.NULL
+        if stop - at < 23 or memcmp(at, _SOURCE, 23) != 0:
+            return cython.NULL
+        at += 23
+        digits = 0
+        while 48 <= at[0] <= 57 and digits < 10:
+            digits += 1
+            at += 1
+        if digits == 0 or stop - at < 16 or memcmp(at, _RECEIVED, 16) != 0:
+            return cython.NULL
+        self.time_ns = time_ns
+        return at + 16
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _count(self, spent: int64_t) -> cython.void:
+        if spent < FINE:
+            self._fine[spent if spent > 0 else 0] += 1
+        else:
+            spent >>= COARSE_SHIFT
+            self._coarse[spent if spent < COARSE else COARSE - 1] += 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _step(self, frame: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        delta: cython.pointer(int64_t) = self._delta
+        if not self._venue.decode(self._venue.context, frame, length, delta, self._delta_room):
+            return SLOW
+        return self._admit(delta)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _admit(self, delta: cython.pointer(int64_t)) -> cython.int:
+        """Take a message that its book can take now; pass it over, or leave it to Python."""
+        slot: int64_t = delta[D_SLOT]
+        if slot < 0 or slot >= self._slots:
+            return SLOW
+        book: cython.pointer(int64_t) = self._books[slot]
+        if book == cython.NULL or book[B_STATE] == ELSEWHERE:
+            return SLOW
+        bids: cython.int = cython.cast(cython.int, delta[D_BIDS])
+        asks: cython.int = cython.cast(cython.int, delta[D_ASKS])
+        if delta[D_SNAPSHOT]:
+            if bids > book[B_DEPTH] or asks > book[B_DEPTH]:
+                return SLOW
+        elif book[B_STATE] != SYNCED:
+            if book[B_STATE] == OUT_OF_SYNC:
+                self.skipped += 1
+            else:
+                self.early += 1
+            return NOTHING
+        elif bids > ROOM or asks > ROOM:
+            return SLOW
+        if delta[D_TIME_LENGTH] > TIME_BYTES:
+            return SLOW
+        return self._take(slot, book, delta, bids, asks)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _take(
+        self,
+        slot: int64_t,
+        book: cython.pointer(int64_t),
+        delta: cython.pointer(int64_t),
+        bids: cython.int,
+        asks: cython.int,
+    ) -> cython.int:
+        """Apply, gate, screen, verify.  Scoring comes first; nothing leaves unverified."""
+        bid_levels: cython.pointer(int64_t) = book + B_LEVELS
+        ask_levels: cython.pointer(int64_t) = bid_levels + LEVEL_WORDS * book[B_CAPACITY]
+        depth: cython.int = cython.cast(cython.int, book[B_DEPTH])
+        old_bid: int64_t = bid_levels[0] if book[B_BIDS] else 0
+        old_ask: int64_t = ask_levels[0] if book[B_ASKS] else 0
+        sides: cython.int = 0
+        changed: cython.int = 0
+        is_snapshot: cython.bint = delta[D_SNAPSHOT] != 0
+        if is_snapshot:
+            book[B_BIDS] = book[B_ASKS] = 0
+            sides = changed = BID | ASK
+        if bids:
+            book[B_BIDS] = _apply(
+                bid_levels,
+                cython.cast(cython.int, book[B_BIDS]),
+                depth,
+                delta + D_LEVELS,
+                bids,
+                -1,
+            )
+            sides |= BID
+        if asks:
+            book[B_ASKS] = _apply(
+                ask_levels,
+                cython.cast(cython.int, book[B_ASKS]),
+                depth,
+                delta + D_LEVELS + LEVEL_WORDS * bids,
+                asks,
+                1,
+            )
+            sides |= ASK
+        bid: int64_t = bid_levels[0] if book[B_BIDS] else 0
+        ask: int64_t = ask_levels[0] if book[B_ASKS] else 0
+        if bid != old_bid:
+            changed |= BID
+        if ask != old_ask:
+            changed |= ASK
+        self.slot = slot
+        live: cython.int = 0
+        was_tradable: cython.bint = book[B_TRADABLE] != 0
+        is_tradable: cython.bint = was_tradable
+        is_crossed: cython.bint = False
+        if changed or not was_tradable:
+            is_crossed = bid != 0 and ask != 0 and bid >= ask
+            is_tradable = bid != 0 and ask != 0 and not is_crossed and book[B_GATE] != 0
+            if is_tradable and not was_tradable:
+                changed = BID | ASK
+        self.changed = changed
+        if is_tradable:
+            book[B_TRADABLE] = 1
+            if self._screen.screen != cython.NULL:
+                live = self._screen.screen(self._screen.context, slot, bid, ask, changed)
+        if delta[D_CHECKSUM] >= 0:
+            if self._venue.verify(book, sides) != cython.cast(uint32_t, delta[D_CHECKSUM]):
+                return MISMATCH
+            self.right += 1
+        self.updates += 1
+        if delta[D_TIME_LENGTH] > 0:
+            memcpy(
+                book + B_TIME,
+                cython.cast(
+                    cython.p_char, cython.cast(cython.Py_ssize_t, delta[D_TIME_AT])
+                ),
+                delta[D_TIME_LENGTH],
+            )
+            book[B_TIME_LENGTH] = delta[D_TIME_LENGTH]
+        else:
+            book[B_TIME_LENGTH] = -1
+        if is_snapshot and book[B_STATE] != SYNCED:
+            if book[B_STATE] == OUT_OF_SYNC:
+                self.resyncs += 1
+            book[B_STATE] = SYNCED
+        if not is_tradable:
+            if was_tradable or is_crossed:
+                return VOID
+            return NOTHING
+        if live or book[B_WATCHED]:
+            return REPORT
+        return NOTHING
+
+    # ── what there is to see ─────────────────────────────────────────────────────────────────────
+
+    def durations(self) -> tuple:
+        """Return {nanoseconds: count} of short steps and {1.024 µs buckets: count} of long ones."""
+        at: cython.Py_ssize_t
+        fine = {at: self._fine[at] for at in range(FINE) if self._fine[at]}
+        coarse = {at: self._coarse[at] for at in range(COARSE) if self._coarse[at]}
+        return fine, coarse
+
+    @cython.cfunc
+    def _check(self, slot: cython.Py_ssize_t) -> cython.int:
+        if not 0 <= slot < self._slots:
+            raise IndexError(f"no slot {slot}")
+        return 0
+
+    @cython.cfunc
+    def _book(self, slot: cython.Py_ssize_t) -> cython.pointer(int64_t):
+        if not 0 <= slot < self._slots or self._books[slot] == cython.NULL:
+            raise IndexError(f"no book in slot {slot}")
+        return self._books[slot]
+
+
+def timer_overhead_ns(samples: int = 2001) -> int:
+    """Return what two successive readings of the loop's timer cost, the median of `samples`."""
+    first: int64_t
+    steps = []
+    for _ in range(samples):
+        first = now_ns()
+        steps.append(now_ns() - first)
+    return sorted(steps)[samples // 2]

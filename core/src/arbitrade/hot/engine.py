@@ -1,0 +1,242 @@
+"""The engine over the compiled loop: the same order of things, the same outcome, sooner.
+
+What the loop can't take, frames of another layout, numbers beyond 64 bits, everything that is no
+book message, goes through `Engine`'s own code over the same books.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from arbitrade.book import OrderBook
+from arbitrade.engine import Engine, Tally
+from arbitrade.hot.books import CompiledBook
+from arbitrade.latency import Latency
+from arbitrade.models import (
+    BookDelta,
+    Changed,
+    Instrument,
+    InstrumentsChanged,
+    MarketEvent,
+    Opportunity,
+    Subscribed,
+    VenueState,
+)
+from arbitrade.protocols import CompiledDetector, CompiledVenue, Detector
+
+NOTHING, SLOW, MISMATCH, REPORT, VOID, LINE, END = range(7)
+"""What a step of the loop comes to."""
+
+
+class CompiledEngine(Engine):
+    """An engine whose books, checksums and screening run compiled.
+
+    Args:
+        loop: The compiled module `arbitrade.hot._loop`.
+        arguments: As for `Engine`; the venue has to be a `CompiledVenue`.
+    """
+
+    hot_path = "compiled"
+
+    def __init__(self, loop: ModuleType, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        assert isinstance(self._venue, CompiledVenue)
+        self._compiles = self._venue
+        self._slots: dict[str, int] = {}
+        self._pairs: list[Instrument | None] = []
+        self._by_slot: list[CompiledBook | None] = []
+        self._loop = loop.Loop(self._compiles.compiled_stage([]))
+        self._step = self._loop.on_frame
+        self._loop_overhead_ns = loop.timer_overhead_ns()
+        self._compiled: CompiledDetector | None = None
+        self._interpreted: tuple[Detector, ...] = ()
+        self.episodes.on_alive = self._on_alive
+
+    # ── the hot path ─────────────────────────────────────────────────────────────────────────────
+
+    def on_frame(self, frame: bytes) -> MarketEvent | None:
+        """Take one frame; return the event in it unless it was a book's."""
+        code = self._step(frame)
+        if code == NOTHING:
+            return None
+        if code != SLOW:
+            self._on_outcome(code)
+            return None
+        return super().on_frame(frame)
+
+    def feed(self, buffer: bytes, begin: int) -> int:
+        """Take lines of a recording until one needs Python, or the buffer ends.
+
+        Returns:
+            `SLOW` or `LINE` with the line at `line_begin` … `line_end` not taken, or `END`.
+        """
+        while True:
+            code: int = self._loop.feed(buffer, begin)
+            if code in (SLOW, LINE, END):
+                return code
+            self.position = self._loop.lines
+            self._on_outcome(code)
+            begin = self._loop.line_end
+
+    @property
+    def loop(self) -> Any:
+        """The compiled loop: `lines`, `frames`, `time_ns`, `line_begin`, `line_end`."""
+        return self._loop
+
+    def _on_outcome(self, code: int) -> None:
+        book = self._by_slot[self._loop.slot]
+        assert book is not None
+        if code == MISMATCH:
+            self._mismatch(book)
+        elif code == VOID:
+            self._void(book)
+            if book.is_crossed:
+                self._on_crossed(book)
+        else:
+            if self._crossed_since:
+                self._crossed_since.pop(book.symbol, None)
+            found = self._found(book, Changed(self._loop.changed))
+            self._report(book.symbol, book.timestamp, found)
+
+    def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
+        """Take a message the loop's decoder left to ours, by the loop if it fits."""
+        book = self._opened(delta) if delta.is_snapshot else self.books.get(delta.symbol)
+        if isinstance(book, CompiledBook) and delta.checksum is not None:
+            timestamp = None if delta.timestamp is None else delta.timestamp.encode()
+            try:
+                code = self._loop.take(
+                    book.slot, delta.is_snapshot, delta.bids, delta.asks, delta.checksum, timestamp
+                )
+            except OverflowError:
+                code = SLOW
+            if code == NOTHING:
+                return ()
+            if code == REPORT:
+                return self._found(book, Changed(self._loop.changed))
+            if code != SLOW:
+                self._on_outcome(code)
+                return ()
+        return super()._on_delta(delta)
+
+    def _found(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
+        try:
+            found = [
+                some for detector in self._interpreted if (some := detector.on_book(book, changed))
+            ]
+        except Exception as error:
+            raise self._failure(error) from error
+        if self._compiled is not None:
+            found.insert(0, self._compiled.live_opportunities(book))
+        return found[0] if len(found) == 1 else chain.from_iterable(found)
+
+    # ── wiring ───────────────────────────────────────────────────────────────────────────────────
+
+    def _make_book(self, pair: Instrument, depth: int) -> OrderBook:
+        slot = self._slots[pair.symbol]
+        book = CompiledBook(pair, depth, self._loop, slot)
+        book.set_gate(self._is_open(pair))
+        book.set_watched(bool(self._interpreted))
+        self._by_slot[slot] = book
+        return book
+
+    def _is_open(self, pair: Instrument) -> bool:
+        return pair.is_online and self._state is VenueState.ONLINE
+
+    def on_event(self, event: MarketEvent) -> MarketEvent | None:
+        """Take one event; return it unless it was a book's."""
+        if isinstance(event, Subscribed):
+            book = self.books.get(event.symbol)
+            if isinstance(book, CompiledBook) and book.depth != event.depth:
+                book.retire()
+        return super().on_event(event)
+
+    def _on_instruments(self, change: InstrumentsChanged) -> None:
+        self._loop.use_screen(None)
+        super()._on_instruments(change)
+        self._wire()
+
+    def swap_detectors(self, detectors: Iterable[Detector]) -> None:
+        """Go on with other detectors, between two events."""
+        self._loop.use_screen(None)
+        super().swap_detectors(detectors)
+        self._wire()
+
+    def _announce(self) -> None:
+        """Show the detectors every book again, and the loop which may be traded on."""
+        self._take_slots()
+        for book in self.books.values():
+            if isinstance(book, CompiledBook):
+                book.set_gate(self._is_open(book.instrument))
+        super()._announce()
+
+    def _take_slots(self) -> None:
+        """Give new pairs a place, and the venue's stage the pairs as they are now."""
+        assert self.instruments is not None
+        for symbol in self.instruments:
+            if symbol not in self._slots:
+                self._slots[symbol] = len(self._slots)
+                self._by_slot.append(None)
+        self._loop.reserve(len(self._slots))
+        pairs = [self.instruments.get(symbol) for symbol in self._slots]
+        if pairs != self._pairs:
+            self._pairs = pairs
+            self._loop.use_venue(self._compiles.compiled_stage(pairs))
+
+    def _wire(self) -> None:
+        """Have the one detector with a compiled stage screen in the loop, the others after it."""
+        self._take_slots()
+        for slot, symbol in enumerate(self._slots):
+            if symbol not in self.books and self._by_slot[slot] is not None:
+                self._loop.drop(slot)
+                self._by_slot[slot] = None
+        self._compiled = None
+        interpreted = []
+        for detector in self._detectors:
+            stage = None
+            if self._compiled is None and isinstance(detector, CompiledDetector):
+                stage = detector.compiled_screen(self._slots, self.books)
+            if stage is None:
+                interpreted.append(detector)
+                continue
+            assert isinstance(detector, CompiledDetector)
+            self._compiled = detector
+            self._loop.use_screen(stage)
+        self._interpreted = tuple(interpreted)
+        for book in self.books.values():
+            self._on_alive(book.symbol, self.episodes.is_alive(book.symbol))
+
+    def _on_alive(self, symbol: str, is_alive: bool) -> None:
+        book = self.books.get(symbol)
+        if isinstance(book, CompiledBook):
+            book.set_watched(is_alive or bool(self._interpreted))
+
+    # ── what there is to see ─────────────────────────────────────────────────────────────────────
+
+    def tally(self) -> Tally:
+        """Return what was counted so far, both paths together."""
+        loop, own = self._loop, super().tally()
+        return attrs.evolve(
+            own,
+            book_updates=own.book_updates + loop.updates,
+            right=own.right + loop.right,
+            skipped=own.skipped + loop.skipped,
+            resyncs=own.resyncs + loop.resyncs,
+        )
+
+    def durations(self) -> Latency:
+        """Return the histogram of frame times, both paths together."""
+        both = Latency(self._loop_overhead_ns)
+        both.merge(super().durations())
+        both.merge_counts(*self._loop.durations())
+        return both
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Everything that was passed over or lost, by reason."""
+        counters = dict(super().counters)
+        if self._loop.early:
+            counters["before_snapshot"] = counters.get("before_snapshot", 0) + self._loop.early
+        return counters
