@@ -25,7 +25,9 @@ nox.options.sessions = [
     "imports",
     "tests",
     "interpreted",
+    "fuzz",
     "plugins",
+    "strangers",
     "docs",
     "bench",
     "guard",
@@ -111,6 +113,48 @@ def interpreted(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Give the hot path what nobody would send, in builds that catch a read gone astray.
+
+    `-- --seconds 600 --seed 7` takes longer and begins elsewhere.
+    """
+    if sys.platform != "linux":
+        session.skip("the sanitizer's library is preloaded as Linux does it")
+    work = Path(session.create_tmp()).resolve()
+    stages = (
+        UV,
+        "run",
+        "--quiet",
+        "--no-sync",
+        "--with",
+        "cython>=3.3",
+        "--with",
+        "setuptools>=80",
+    )
+    stages += ("python", "tests/fuzz/stages.py")
+    for kind in ("bounds", "address"):
+        session.run(*stages, kind, str(work / kind), external=True)
+        env = {"PYTHONPATH": str(work / kind), "ARBITRADE_REQUIRE_COMPILED": "1"}
+        if kind == "address":
+            library = session.run(*stages, "preload", external=True, silent=True)
+            env |= {"LD_PRELOAD": str(library).strip(), "PYTHONMALLOC": "malloc"}
+            # Python itself keeps things until it ends; libraries ask for memory there isn't.
+            env["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1"
+        # Not by `uv run`: uv would be preloaded too.
+        python = (sys.executable, "-X", "faulthandler")
+        chosen = session.posargs or ("--seconds", "20")
+        session.run(*python, "tests/fuzz/decode.py", *chosen, env=env, external=True)
+        twins = [
+            str(path.relative_to(ROOT)) for path in ROOT.glob("tests/integration/test_twin_*.py")
+        ]
+        session.run(
+            *(*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sorted(twins)),
+            env=env,
+            external=True,
+        )
+
+
+@nox.session
 def plugins(session: nox.Session) -> None:
     """Each distribution's suite with nothing installed but core and that distribution.
 
@@ -127,6 +171,17 @@ def plugins(session: nox.Session) -> None:
     failed = [path.name for path in chosen if not passes_alone(session, path, wheels, work)]
     if failed:
         session.error(f"suites that fail beside core alone: {', '.join(failed)}")
+
+
+@nox.session
+def strangers(session: nox.Session) -> None:
+    """Other people's Kraken clients against the simulator; needs a package index the first time."""
+    session.run(
+        *(UV, "run", "--quiet", "pytest", "-q", "tests/integration/test_strangers.py"),
+        *session.posargs,
+        env={"ARBITRADE_REQUIRE_STRANGERS": "1"},
+        external=True,
+    )
 
 
 @nox.session

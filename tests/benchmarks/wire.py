@@ -1,83 +1,190 @@
-"""What the receive path costs: our `Wire` beside websockets' own asyncio connection.
+"""From the socket to the decision: what the wire costs, and what the engine adds behind it.
 
-    python tests/benchmarks/wire.py [--frames N] [--rounds N] [--json]
+    uv run python tests/benchmarks/wire.py [--frames N] [--rounds N] [--seconds S] [--json]
 
-A server in a process of its own sends book-sized text frames over loopback, compression off.  Two
-measurements, in rounds that alternate between the receive paths, all in this one process:
+A server in a process of its own sends book frames of a synthetic market over loopback, compression
+off, to this process: through each transport of the plugin, on each event loop, once to a handler
+that does nothing and once to the engine, which keeps 700 books, verifies every checksum and scores
+every touched cycle.  Four loads:
 
-* *stream*: frames as fast as they go; CPU of this process a frame, frames a second;
-* *apart*: one frame every half millisecond; time from the server's send to the handler.
+* *as fast as it goes*: frames joined ahead, 64 a write, so that the client is the limit;
+* *built as sent*: the server stamps and builds each frame when it sends it, 64 a write, and the
+  handler reads the stamp, as any measurement of latency does; server and client share the limit;
+* *5,000 a second*, one frame a write;
+* *20,000 a second* in bursts of 20.
 
-Three receive paths: `wire` is what the plugin uses, `sans-io` the same with every frame left to
-websockets' Sans-I/O parser, `connection` is `websockets.asyncio.client.connect` with `recv()`.
+Latency runs from the stamp to the end of the handler.  The receive path of the websockets library
+alone, `connect` and `recv()`, runs along to compare with.  Rounds alternate between all cases, and
+what is printed are medians over them; every run of the engine must end with all checksums right.
 """
 
 import argparse
 import asyncio
-import gc
 import json
 import multiprocessing
-import platform
-import shlex
+import socket
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import product
 from multiprocessing.connection import Connection
+from typing import Literal
 
 import attrs
+from measuring import command_line, frozen_garbage, kinds, machine, make_engine, today
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from arbitrade_kraken.transport import Wire, open_wire
+from arbitrade.engine import Engine
+from arbitrade.hot.engine import CompiledEngine
+from arbitrade.loops import LoopName, loop_factory
+from arbitrade.testing.market import MarketSettings, SyntheticMarket
+from arbitrade_kraken.transport import OnBuffer
+from arbitrade_kraken.transports import choose_transport
 
-BODY = (
-    b'{"channel":"book","type":"update","data":[{"symbol":"SOL/EUR",'
-    b'"bids":[{"price":172.29,"qty":1.25000000}],'
-    b'"asks":[{"price":172.31,"qty":0.00000000},{"price":172.41,"qty":5.00000000}],'
-    b'"checksum":4111740976,"timestamp":"%019d"}]}'
-)
-STAMP = slice(-23, -4)
 MAX_SIZE = 64 * 1024 * 1024
-GAP_S = 0.0005
+CHUNK = 64
+STAMP = b'"timestamp":"'
+STAMP_AT = slice(-23, -4)
+GOODBYE = b"\x88\x02\x03\xe8"
+
+type Load = Literal["fast", "built", "single", "burst"]
+PACED: dict[str, tuple[int, int]] = {"single": (5_000, 1), "burst": (20_000, 20)}
+"""Frames a second and frames a write."""
+type OnMessage = Callable[[bytes], object]
+
+
+@attrs.frozen
+class Case:
+    """One way from the socket to a handler."""
+
+    transport: str
+    loop: LoopName
+    handler: str
 
 
 @attrs.define
 class Run:
-    """What one receive path did in one round."""
+    """What one case did under one load in one round."""
 
-    frames: int = 0
-    cpu_us: float = 0.0
-    frames_per_s: float = 0.0
-    latencies_us: list[float] = attrs.field(factory=list)
+    frames_per_s: float
+    cpu_us: float
+    latencies_us: list[float]
 
-    def percentile(self, percent: int) -> float:
-        return sorted(self.latencies_us)[len(self.latencies_us) * percent // 100]
-
-
-class SansIO(Wire):
-    """Our protocol with every frame left to the library."""
-
-    def _cut(self) -> None:
-        view, end = self._view, self._end
-        begin, self._begin = self._begin, end
-        self._pass_on(view[begin:end])
+    def percentile(self, share: float) -> float:
+        ordered = self.latencies_us
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-async def receive_by_wire(url: str, on_message: Callable[[bytes], None]) -> None:
-    await _by(Wire, url, on_message)
+# ── the market ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def receive_by_sans_io(url: str, on_message: Callable[[bytes], None]) -> None:
-    await _by(SansIO, url, on_message)
+def make_feed(frames: int) -> tuple[list[bytes], list[bytes]]:
+    """Return the opening, which goes straight to the engine, and the frames that are sent."""
+    made = list(SyntheticMarket(MarketSettings(seed=7, pairs=700, frames=frames)).frames())
+    # Heartbeats have no timestamp to stamp.
+    return made[:-frames], [frame for frame in made[-frames:] if STAMP in frame]
 
 
-async def receive_by_connection(url: str, on_message: Callable[[bytes], None]) -> None:
+# ── the server ───────────────────────────────────────────────────────────────────────────────────
+
+
+def run_server(port_to: Connection, frames: int) -> None:
+    """Serve one client after the other; the path of its request names the load and the number."""
+    _, sent = make_feed(frames)
+    heads = [frame[: frame.rindex(STAMP) + len(STAMP)] for frame in sent]
+    chunks = [
+        b"".join(encode(frame) for frame in sent[at : at + CHUNK])
+        for at in range(0, len(sent), CHUNK)
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port_to.send(listening.getsockname()[1])
+        while True:
+            talker, _ = listening.accept()
+            with talker:
+                talker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _, load, number = upgrade(talker).split("/")
+                talker.recv(64)  # The client is ready.
+                if load == "fast":
+                    for chunk in chunks:
+                        talker.sendall(chunk)
+                else:
+                    send_stamped(talker, heads[: int(number)], *PACED.get(load, (0, CHUNK)))
+                talker.sendall(GOODBYE)
+                talker.recv(64)  # The client's goodbye; it waits for us to hang up.
+
+
+def upgrade(talker: socket.socket) -> str:
+    protocol = ServerProtocol()
+    while not (requests := protocol.events_received()):
+        protocol.receive_data(talker.recv(4096))
+    (request,) = requests
+    assert isinstance(request, Request)
+    protocol.send_response(protocol.accept(request))
+    talker.sendall(b"".join(protocol.data_to_send()))
+    return request.path
+
+
+def send_stamped(talker: socket.socket, heads: Sequence[bytes], per_s: int, at_once: int) -> None:
+    """Send frames with the time of sending in place of theirs; 0 a second is without a pause."""
+    now = time.monotonic_ns
+    begun = now()
+    for at in range(0, len(heads), at_once):
+        if per_s:
+            due = begun + at * 1_000_000_000 // per_s
+            while (wait_ns := due - now()) > 0:
+                if wait_ns > 200_000:
+                    time.sleep((wait_ns - 150_000) / 1e9)
+        stamp = b'%019d"}]}' % now()
+        talker.sendall(b"".join([encode(head + stamp) for head in heads[at : at + at_once]]))
+
+
+def encode(body: bytes) -> bytes:
+    """Return one unmasked text frame of up to 65,535 bytes."""
+    size = len(body)
+    head = bytes((0x81, size)) if size < 126 else b"\x81\x7e" + size.to_bytes(2)
+    return head + body
+
+
+# ── the client ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def receive(
+    transport: str,
+    url: str,
+    on_message: OnMessage,
+    ready: Callable[[], None],
+    on_buffer: OnBuffer | None = None,
+) -> None:
+    """Take messages until the server says goodbye."""
+    if transport == "connection":
+        await receive_by_connection(url, on_message, ready)
+        return
+    opens = choose_transport("picows" if transport == "picows" else "websockets")
+    wire = await opens(
+        url,
+        on_message,  # type: ignore[arg-type]  # what it returns is nobody's business
+        lambda ending: None,
+        max_size=MAX_SIZE,
+        timeout_s=5,
+        on_buffer=on_buffer,
+    )
+    ready()
+    wire.send(b"go")
+    await wire.ended
+    if wire.failure is not None:
+        raise wire.failure
+
+
+async def receive_by_connection(url: str, on_message: OnMessage, ready: Callable[[], None]) -> None:
     async with connect(url, compression=None, ping_interval=None, max_size=MAX_SIZE) as connection:
         recv = connection.recv
+        ready()
+        await connection.send("go")
         try:
             while True:
                 on_message(await recv(decode=False))
@@ -85,136 +192,193 @@ async def receive_by_connection(url: str, on_message: Callable[[bytes], None]) -
             return
 
 
-PATHS = {
-    "wire": receive_by_wire,
-    "sans-io": receive_by_sans_io,
-    "connection": receive_by_connection,
-}
-
-
-async def _by(cls: type[Wire], url: str, on_message: Callable[[bytes], None]) -> None:
-    wire = await open_wire(
-        url, on_message, lambda ending: None, max_size=MAX_SIZE, timeout_s=5, make_wire=cls
-    )
-    await wire.ended
-
-
-async def measure(path: str, url: str, *, with_latency: bool) -> Run:
-    run = Run()
-    now = time.monotonic_ns
+def measure(case: Case, load: Load, port: int, frames: int, opening: Sequence[bytes]) -> Run:
+    """Run one case under one load."""
+    engine = opened_engine(case.handler, opening)
+    handle: OnMessage = _nothing if engine is None else engine.on_frame
+    before = 0 if engine is None else engine.tally().right
+    latencies: list[int] = []
+    handler = handle if load == "fast" else _stamping(handle, latencies)
     begun: list[float] = []
+    url = f"ws://127.0.0.1:{port}/{load}/{frames}"
 
-    def count(frame: bytes) -> None:
-        if not begun:
-            begun.extend((time.process_time(), time.perf_counter()))
-        run.frames += 1
+    def ready() -> None:
+        begun.extend((time.process_time(), time.perf_counter()))
 
-    def stamp(frame: bytes) -> None:
-        run.latencies_us.append((now() - int(frame[STAMP])) / 1e3)
-        run.frames += 1
-
-    gc.collect()
-    await PATHS[path](url, stamp if with_latency else count)
-    if begun:
-        run.cpu_us = (time.process_time() - begun[0]) / run.frames * 1e6
-        run.frames_per_s = run.frames / (time.perf_counter() - begun[1])
-    return run
-
-
-def encode(body: bytes) -> bytes:
-    """Return one unmasked text frame of up to 65,535 bytes."""
-    return b"\x81\x7e" + len(body).to_bytes(2) + body
-
-
-async def serve(port_to: Connection, frames: int, apart: int) -> None:
-    chunk = encode(BODY % 0) * 250
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        protocol = ServerProtocol()
-        protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
-        (request,) = protocol.events_received()
-        assert isinstance(request, Request)
-        protocol.send_response(protocol.accept(request))
-        writer.write(b"".join(protocol.data_to_send()))
-        if request.path == "/apart":
-            for _ in range(apart):
-                await asyncio.sleep(GAP_S)
-                writer.write(encode(BODY % time.monotonic_ns()))
-        else:
-            for _ in range(frames // 250):
-                writer.write(chunk)
-                await writer.drain()
-        writer.write(b"\x88\x02\x03\xe8")
-        await reader.read(64)  # The answer to our goodbye.
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    port_to.send(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+    with (
+        frozen_garbage(),
+        asyncio.Runner(loop_factory=loop_factory(case.loop)) as runner,
+    ):
+        # As the feed does: the compiled engine takes book messages straight out of the buffer,
+        # where there is one.  A stamp is read from a message, so not where latency is measured.
+        on_buffer = (
+            engine.on_buffer if load == "fast" and isinstance(engine, CompiledEngine) else None
+        )
+        runner.run(receive(case.transport, url, handler, ready, on_buffer))
+        cpu_s, wall_s = time.process_time() - begun[0], time.perf_counter() - begun[1]
+    if engine is not None and (engine.tally().right - before, engine.tally().wrong) != (frames, 0):
+        raise SystemExit(f"{case}: {engine.tally()}, but {frames} frames were sent")
+    latencies.sort()
+    return Run(frames / wall_s, cpu_s / frames * 1e6, [ns / 1e3 for ns in latencies])
 
 
-def run_server(port_to: Connection, frames: int, apart: int) -> None:
-    asyncio.run(serve(port_to, frames, apart))
+def opened_engine(handler: str, opening: Sequence[bytes]) -> Engine | None:
+    if handler == "empty":
+        return None
+    engine = make_engine(handler)
+    for frame in opening:
+        engine.on_frame(frame)
+    return engine
 
 
-async def compare(port: int, rounds: int) -> dict[str, dict[str, float]]:
-    streams: dict[str, list[Run]] = {path: [] for path in PATHS}
-    aparts: dict[str, list[Run]] = {path: [] for path in PATHS}
-    for turn in range(rounds):
-        order = list(PATHS) if turn % 2 == 0 else list(PATHS)[::-1]
-        for path in order:
-            url = f"ws://127.0.0.1:{port}"
-            streams[path].append(await measure(path, f"{url}/stream", with_latency=False))
-            aparts[path].append(await measure(path, f"{url}/apart", with_latency=True))
-    return {path: summary(streams[path], aparts[path]) for path in PATHS}
+def _nothing(frame: bytes) -> None:
+    """Handle nothing."""
 
 
-def summary(streams: Sequence[Run], aparts: Sequence[Run]) -> dict[str, float]:
-    """Return medians over the rounds, latencies too: one disturbed round shall not decide."""
-    return {
-        "frames_per_s": round(statistics.median(run.frames_per_s for run in streams)),
-        "cpu_us_per_frame": round(statistics.median(run.cpu_us for run in streams), 2),
-        "latency_p50_us": round(statistics.median(run.percentile(50) for run in aparts), 1),
-        "latency_p99_us": round(statistics.median(run.percentile(99) for run in aparts), 1),
+def _stamping(handle: OnMessage, latencies: list[int]) -> OnMessage:
+    now, add = time.monotonic_ns, latencies.append
+
+    def stamped(frame: bytes) -> None:
+        handle(frame)
+        add(now() - int(frame[STAMP_AT]))
+
+    return stamped
+
+
+# ── the comparison ───────────────────────────────────────────────────────────────────────────────
+
+
+def cases(engine: str) -> Iterator[Case]:
+    transports = ["websockets", *(["picows"] if find_spec("picows") else []), "connection"]
+    loops: list[LoopName] = ["asyncio", *(["uvloop"] if find_spec("uvloop") else [])]  # type: ignore[list-item]
+    for transport, loop, handler in product(transports, loops, ("empty", engine)):
+        yield Case(transport, loop, handler)
+
+
+def compare(
+    port: int, engine: str, frames: int, rounds: int, seconds: float
+) -> dict[Case, dict[str, list[Run]]]:
+    opening, sent = make_feed(frames)
+    frames = len(sent)
+    numbers: dict[Load, int] = {
+        "fast": frames,
+        "built": frames,
+        **{load: min(frames, int(rate * seconds)) for load, (rate, _) in PACED.items()},  # type: ignore[dict-item]
     }
+    everything = list(cases(engine))
+    runs: dict[Case, dict[str, list[Run]]] = {
+        case: {load: [] for load in numbers} for case in everything
+    }
+    for turn, (load, number) in product(range(rounds), numbers.items()):
+        for case in everything if turn % 2 == 0 else everything[::-1]:
+            runs[case][load].append(measure(case, load, port, number, opening))
+    return runs
 
 
-def machine() -> str:
-    return (
-        f"{platform.machine()}, {multiprocessing.cpu_count()} cores, {platform.system()}, "
-        f"CPython {platform.python_version()}, websockets {version('websockets')}"
+def median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:
+    return statistics.median(value(run) for run in runs)
+
+
+def summary(runs: dict[Case, dict[str, list[Run]]]) -> list[dict[str, object]]:
+    """Return medians over the rounds, latencies too: one disturbed round shall not decide."""
+    rows: list[dict[str, object]] = []
+    for case, by_load in runs.items():
+        row: dict[str, object] = attrs.asdict(case)
+        for load, some in by_load.items():
+            row[load] = {
+                "frames_per_s": round(median(some, lambda run: run.frames_per_s)),
+                "cpu_us": round(median(some, lambda run: run.cpu_us), 3),
+                **{
+                    name: round(median(some, lambda run, at=share: run.percentile(at)), 1)  # type: ignore[misc]
+                    for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
+                    if load != "fast"
+                },
+            }
+        rows.append(row)
+    return rows
+
+
+def throughput_table(runs: dict[Case, dict[str, list[Run]]], engine: str) -> Iterator[str]:
+    yield (
+        "| transport | loop | as fast as it goes, empty | with engine | ratio | CPU µs a frame, "
+        "empty | with engine | built as sent, empty | with engine | ratio |"
     )
+    yield "|---|---|" + "---:|" * 8
+    for case in runs:
+        if case.handler != "empty":
+            continue
+        empty, real = runs[case], runs[attrs.evolve(case, handler=engine)]
+        cells = [case.transport, case.loop]
+        for load in ("fast", "built"):
+            pair = [median(some[load], lambda run: run.frames_per_s) for some in (empty, real)]
+            # Within a round, so that a slow minute hits both.
+            ratio = statistics.median(
+                after.frames_per_s / before.frames_per_s
+                for before, after in zip(empty[load], real[load], strict=True)
+            )
+            cells += [*(f"{value:,.0f}" for value in pair), f"{ratio:.2f}"]
+            if load == "fast":
+                cells += [
+                    f"{median(some[load], lambda run: run.cpu_us):.2f}" for some in (empty, real)
+                ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def latency_table(runs: dict[Case, dict[str, list[Run]]]) -> Iterator[str]:
+    yield (
+        "| transport | loop | handler | "
+        + " | ".join(
+            f"{name}: p50 | p99 | p99.9 | CPU µs" for name in ("5,000/s", "20,000/s in 20s")
+        )
+        + " |"
+    )
+    yield "|---|---|---|" + "---:|" * 8
+    for case, by_load in runs.items():
+        cells = [case.transport, case.loop, case.handler]
+        for load in PACED:
+            some = by_load[load]
+            cells += [
+                f"{median(some, lambda run, at=share: run.percentile(at)):,.0f}"  # type: ignore[misc]
+                for share in (0.5, 0.99, 0.999)
+            ]
+            cells.append(f"{median(some, lambda run: run.cpu_us):.1f}")
+        yield f"| {' | '.join(cells)} |"
+
+
+def versions() -> str:
+    names = ("websockets", "picows", "uvloop")
+    return ", ".join(f"{name} {version(name)}" for name in names if find_spec(name))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare receive paths over loopback.")
-    parser.add_argument("--frames", type=int, default=100_000, help="a stream, per round")
-    parser.add_argument("--apart", type=int, default=1_000, help="single frames, per round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = argparse.ArgumentParser(description="Measure the way from the socket to the decision.")
+    parser.add_argument("--frames", type=int, default=100_000, help="of the market, per round")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each paced load, per round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    engine = kinds()[0]
     context = multiprocessing.get_context("spawn")
     port_from, port_to = context.Pipe(duplex=False)
-    server = context.Process(
-        target=run_server, args=(port_to, options.frames, options.apart), daemon=True
-    )
+    server = context.Process(target=run_server, args=(port_to, options.frames), daemon=True)
     server.start()
+    port_to.close()  # So that a server that fails is noticed.
     try:
-        results = asyncio.run(compare(port_from.recv(), options.rounds))
+        runs = compare(port_from.recv(), engine, options.frames, options.rounds, options.seconds)
     finally:
         server.terminate()
         server.join()
-    command = "python " + shlex.join(sys.argv)
+    about = {
+        "machine": f"{machine()}, {versions()}",
+        "command": command_line("wire.py", None),
+        "date": today(),
+    }
     if options.json:
-        print(json.dumps({"machine": machine(), "command": command, "paths": results}))
+        print(json.dumps({**about, "cases": summary(runs)}))
         return
-    print(f"machine: {machine()}\ncommand: {command}\n")
-    print(f"{'':12}{'frames/s':>10}{'CPU µs/frame':>14}{'p50 µs':>9}{'p99 µs':>9}")
-    for path, numbers in results.items():
-        print(
-            f"{path:12}{numbers['frames_per_s']:>10,.0f}{numbers['cpu_us_per_frame']:>14.2f}"
-            f"{numbers['latency_p50_us']:>9.1f}{numbers['latency_p99_us']:>9.1f}"
-        )
+    for name, value in about.items():
+        print(f"{name}: {value}")
+    print("", *throughput_table(runs, engine), "", *latency_table(runs), sep="\n")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def _log() -> "structlog.stdlib.BoundLogger":
     # Imported when something is worth a line: it is a third of what `detect` takes to start.
     import structlog
 
-    return structlog.stdlib.get_logger(__name__)  # type: ignore[no-any-return]  # structlog's own
+    return structlog.stdlib.get_logger(__name__)
 
 
 def _ignore(symbol: str) -> None:
@@ -276,9 +276,10 @@ class Engine:
             return book
         if self.instruments is None or symbol not in self.instruments:
             raise MessageError(f"{symbol}: a book before its instrument was named")
+        # Read before the new one is made: it may take the old one's place in memory.
+        was = (BookState.WAITING, False) if book is None else (book.state, book.tradable)
         made = self._make_book(self.instruments[symbol], depth)
-        if book is not None:
-            made.state, made.tradable = book.state, book.tradable
+        made.state, made.tradable = was
         self.books[symbol] = made
         return made
 
@@ -298,6 +299,7 @@ class Engine:
     def _lose(self, book: OrderBook, reason: str) -> None:
         """Take a book out until a fresh snapshot, at once, and ask for one."""
         book.state = BookState.OUT_OF_SYNC
+        self._crossed_since.pop(book.symbol, None)
         self._counters[f"lost_{reason}"] += 1
         self._void(book)
         self.on_out_of_sync(book.symbol)
@@ -308,7 +310,6 @@ class Engine:
         now_ns = self._clock.monotonic_ns()
         since_ns = self._crossed_since.setdefault(book.symbol, now_ns)
         if self._max_crossed_s is not None and now_ns - since_ns > self._max_crossed_s * 1e9:
-            del self._crossed_since[book.symbol]
             self._lose(book, "crossed")
 
     def _void(self, book: OrderBook) -> None:
@@ -428,6 +429,7 @@ class Engine:
         for book in self.books.values():
             if book.state is BookState.SYNCED and self._is_tradable(book):
                 book.tradable = True
+                self._crossed_since.pop(book.symbol, None)
                 for detector in self._detectors:
                     detector.on_book(book, Changed.BOTH)
             else:

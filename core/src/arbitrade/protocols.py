@@ -25,6 +25,7 @@ __all__ = [
     "Account",
     "AccountHandler",
     "AlertSink",
+    "BufferHandler",
     "Clock",
     "CompiledDetector",
     "CompiledStage",
@@ -95,6 +96,20 @@ class FeedHandler(Protocol):
 
     def on_event(self, connection: int, event: MarketEvent) -> None:
         """Take what no frame said: a lost connection."""
+
+
+@runtime_checkable
+class BufferHandler(Protocol):
+    """A handler that can take book messages straight out of a receive buffer."""
+
+    def on_buffer(
+        self, connection: int, buffer: bytearray, begin: int, end: int
+    ) -> tuple[int, int]:
+        """Take what it can of WebSocket frames; return where the rest begins and how many it took.
+
+        Called between two socket reads; nothing may be kept of the buffer.  The frame at the rest
+        goes to `on_frame`.
+        """
 
 
 class Feed(Protocol):

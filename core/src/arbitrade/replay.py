@@ -193,11 +193,13 @@ class Replay:
             at, end = 0, len(chunk)
             while at < end:
                 loop.time_ns = reader.newest_ns
-                code = engine.feed(chunk, at)
+                try:
+                    code = engine.feed(chunk, at, self._clock.move_to)
+                except MessageError as error:
+                    raise RecordingError(reader.path, loop.lines, str(error)) from error
                 reader.newest_ns = loop.time_ns
-                self._clock.move_to(loop.time_ns)
                 if code == END:
-                    at = max(loop.line_end, at)
+                    at = loop.line_end
                     if at < end:
                         # The last line of all, without its line break.
                         loop.lines += 1

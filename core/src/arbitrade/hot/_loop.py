@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False
-"""The compiled loop: decode, apply, screen, verify, one frame after another, without an object made.
+"""The compiled loop: decode, apply, screen, verify, frame after frame, without an object made.
 
 Compiled only; `arbitrade.hot` decides whether it is used.  Decoding and verifying are the venue's
 functions, screening is the detector's; they come as capsules and share the memory laid out in
@@ -8,9 +8,10 @@ docs/hot-path.md.  The twin that says what everything means is `arbitrade.engine
 """
 
 import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.mem import PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer
-from cython.cimports.libc.stdint import int64_t, uint32_t
+from cython.cimports.libc.stdint import int64_t
 from cython.cimports.libc.string import memchr, memcmp, memcpy, memmove, memset
 
 VENUE_CAPSULE = cython.declare(cython.p_const_char, b"arbitrade.venue_stage.1")
@@ -69,6 +70,7 @@ def _apply(
     return depth if count > depth else count
 
 
+@cython.no_gc_clear  # the stages' memory is used for as long as this object is
 @cython.cclass
 class Loop:
     """Books by slot, and the loop over frames.
@@ -235,15 +237,21 @@ class Loop:
         if book[B_TIME_LENGTH] < 0:
             return None
         text: cython.p_char = cython.cast(cython.p_char, book + B_TIME)
-        return text[: book[B_TIME_LENGTH]].decode("ascii")
+        return text[: book[B_TIME_LENGTH]].decode("utf-8")
 
     def stamp(self, slot: cython.Py_ssize_t, timestamp: str | None) -> None:
-        """Set the time of a book's last message; a time longer than any is kept as none."""
+        """Set the time of a book's last message.
+
+        Raises:
+            ValueError: It is longer than any; nothing was changed.
+        """
         book: cython.pointer(int64_t) = self._book(slot)
-        raw: bytes = b"" if timestamp is None else timestamp.encode("utf-8", "replace")
-        if timestamp is None or len(raw) > TIME_BYTES:
+        if timestamp is None:
             book[B_TIME_LENGTH] = -1
             return
+        raw: bytes = timestamp.encode()
+        if len(raw) > TIME_BYTES:
+            raise ValueError(f"a timestamp of {len(raw)} bytes")
         memcpy(book + B_TIME, cython.cast(cython.p_char, raw), len(raw))
         book[B_TIME_LENGTH] = len(raw)
 
@@ -268,7 +276,7 @@ class Loop:
     ) -> cython.int:
         """Take one book message that Python decoded; return what it came to, as `on_frame` does.
 
-        `SLOW` means that it doesn't fit and nothing was changed.
+        `SLOW` means that it doesn't fit and nothing was changed.  A checksum below 0 is none.
 
         Raises:
             OverflowError: A number has more than 63 bits; nothing was changed.
@@ -281,6 +289,8 @@ class Loop:
             for ticks, lots in side:
                 level[0] = ticks
                 level[1] = lots
+                if level[0] <= 0 or level[1] < 0:
+                    return SLOW
                 level[2] = self._venue.mark(level[0], level[1])
                 level += LEVEL_WORDS
         delta[D_SLOT] = slot
@@ -296,15 +306,59 @@ class Loop:
             delta[D_TIME_LENGTH] = len(timestamp)
         return self._admit(delta)
 
+    def feed_messages(
+        self, buffer: bytearray, begin: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.int:
+        """Take WebSocket text messages out of a receive buffer until one comes to something.
+
+        Whole, unmasked and unfragmented ones of up to 64 KiB only (RFC 6455 §5.2), all that a venue
+        sends in a normal second.  `END` at any other, or one that is not there whole: it begins at
+        `line_end`.  So does one that is `SLOW`; any other is behind us.
+        """
+        start: cython.p_const_char = PyByteArray_AS_STRING(buffer)
+        at: cython.Py_ssize_t = begin
+        text: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        code: cython.int
+        started: int64_t = now_ns()
+        ended: int64_t
+        if not 0 <= begin <= end <= len(buffer):
+            raise IndexError(f"no bytes {begin} to {end} in a buffer of {len(buffer)}")
+        self.line_begin = self.line_end = begin
+        while end - at >= 4 and cython.cast(cython.uchar, start[at]) == WHOLE_TEXT:
+            stop = cython.cast(cython.uchar, start[at + 1])
+            text = at + 2
+            if stop == 126:
+                stop = (cython.cast(cython.uchar, start[at + 2]) << 8) | cython.cast(
+                    cython.uchar, start[at + 3]
+                )
+                text = at + 4
+            elif stop > 126:
+                break
+            stop += text
+            if stop > end:
+                break
+            code = self._step(start + text, stop - text)
+            if code == SLOW:
+                return SLOW
+            ended = now_ns()
+            self._count(ended - started)
+            started = ended
+            self.frames += 1
+            at = self.line_end = stop
+            if code != NOTHING:
+                return code
+        return END
+
     def feed(self, buffer: bytes, begin: cython.Py_ssize_t) -> cython.int:
         """Take the lines of a recording until one comes to something, or `END`.
 
-        The buffer ends with a line break.  `LINE` is a line only Python understands.
+        `LINE` is a line only Python understands.  A last one without its line break is not taken;
+        it begins at `line_end`.
         """
         start: cython.p_const_char = buffer
         end: cython.p_const_char = start + len(buffer)
-        line: cython.p_const_char = start + begin
-        self.line_begin = self.line_end = begin
+        line: cython.p_const_char
         stop: cython.p_const_char
         frame: cython.p_const_char
         last: cython.p_const_char
@@ -313,6 +367,10 @@ class Loop:
         # time of a frame includes finding its line.
         started: int64_t = now_ns()
         ended: int64_t
+        if not 0 <= begin <= len(buffer):
+            raise IndexError(f"no byte {begin} in a buffer of {len(buffer)}")
+        line = start + begin
+        self.line_begin = self.line_end = begin
         while line < end:
             stop = cython.cast(cython.p_const_char, memchr(line, 10, end - line))
             if stop == cython.NULL:
@@ -350,15 +408,17 @@ class Loop:
         time_ns: int64_t = 0
         if stop - line < 60 or memcmp(line, _TIME, 5) != 0 or (stop - 1)[0] != 125:
             return cython.NULL
-        while 48 <= at[0] <= 57 and digits < 19:
+        while 48 <= at[0] <= 57 and digits < 18:
             time_ns = time_ns * 10 + (at[0] - 48)
             digits += 1
             at += 1
-        if digits == 0 or digits > 18 or time_ns < self.time_ns:
+        if digits == 0 or time_ns < self.time_ns or (line[5] == 48 and digits > 1):
             return cython.NULL
         if stop - at < 23 or memcmp(at, _SOURCE, 23) != 0:
             return cython.NULL
         at += 23
+        if at[0] == 48 and 48 <= at[1] <= 57:
+            return cython.NULL
         digits = 0
         while 48 <= at[0] <= 57 and digits < 10:
             digits += 1
@@ -482,22 +542,22 @@ class Loop:
             book[B_TRADABLE] = 1
             if self._screen.screen != cython.NULL:
                 live = self._screen.screen(self._screen.context, slot, bid, ask, changed)
-        if delta[D_CHECKSUM] >= 0:
-            if self._venue.verify(book, sides) != cython.cast(uint32_t, delta[D_CHECKSUM]):
-                return MISMATCH
-            self.right += 1
-        self.updates += 1
         if delta[D_TIME_LENGTH] > 0:
             memcpy(
                 book + B_TIME,
-                cython.cast(
-                    cython.p_char, cython.cast(cython.Py_ssize_t, delta[D_TIME_AT])
-                ),
+                cython.cast(cython.p_char, cython.cast(cython.Py_ssize_t, delta[D_TIME_AT])),
                 delta[D_TIME_LENGTH],
             )
             book[B_TIME_LENGTH] = delta[D_TIME_LENGTH]
         else:
             book[B_TIME_LENGTH] = -1
+        # Also without a checksum to compare with: the venue keeps parts of it with the book.
+        crc: int64_t = self._venue.verify(book, sides)
+        if delta[D_CHECKSUM] >= 0:
+            if crc != delta[D_CHECKSUM]:
+                return MISMATCH
+            self.right += 1
+        self.updates += 1
         if is_snapshot and book[B_STATE] != SYNCED:
             if book[B_STATE] == OUT_OF_SYNC:
                 self.resyncs += 1

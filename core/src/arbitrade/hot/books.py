@@ -59,7 +59,8 @@ class CompiledBook(OrderBook):
     """A book in a slot of the compiled loop.
 
     Reading copies; what reads often belongs into a compiled stage.  Levels whose integers don't fit
-    64 bits stay here, and their frames take the slow path, until a snapshot that fits.
+    64 bits stay here, and their frames take the slow path, until a snapshot that fits; so does a
+    time of more than 48 bytes.
     """
 
     __slots__ = ("_plain", "_slot", "_store")
@@ -113,7 +114,12 @@ class CompiledBook(OrderBook):
         if self._plain is not None:
             self._plain.timestamp = timestamp
             return
-        self._store.stamp(self._slot, timestamp)
+        try:
+            self._store.stamp(self._slot, timestamp)
+        except ValueError:
+            # Longer than any time; nothing is lost if it stays with the levels here.
+            self.retire()
+            self.timestamp = timestamp
 
     @property
     def bids(self) -> BookSide:
@@ -174,7 +180,12 @@ class CompiledBook(OrderBook):
         if all(ticks < _INT64 and lots < _INT64 for side in levels for ticks, lots in side):
             plain, self._plain = self._plain, None
             if plain is not None:
-                self.state, self.timestamp = plain.state, plain.timestamp
+                self.state = plain.state
+                try:
+                    self._store.stamp(self._slot, plain.timestamp)
+                except ValueError:
+                    # The time of the message that brings these levels is set next.
+                    self._store.stamp(self._slot, None)
             self._store.load(self._slot, *levels)
         else:
             self._leave(book)

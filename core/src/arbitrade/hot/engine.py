@@ -4,7 +4,7 @@ What the loop can't take, frames of another layout, numbers beyond 64 bits, ever
 book message, goes through `Engine`'s own code over the same books.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -52,7 +52,9 @@ class CompiledEngine(Engine):
         self._step = self._loop.on_frame
         self._loop_overhead_ns = loop.timer_overhead_ns()
         self._compiled: CompiledDetector | None = None
-        self._interpreted: tuple[Detector, ...] = ()
+        self._is_called = False
+        """Whether a detector without a compiled stage wants to see every verified message."""
+        self._left_to_python = 0
         self.episodes.on_alive = self._on_alive
 
     # ── the hot path ─────────────────────────────────────────────────────────────────────────────
@@ -67,14 +69,36 @@ class CompiledEngine(Engine):
             return None
         return super().on_frame(frame)
 
-    def feed(self, buffer: bytes, begin: int) -> int:
+    def on_buffer(self, buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
+        """Take what it can of a receive buffer; return where the rest begins and how many it took.
+
+        What is left is no book message in the usual layout, or not there whole: its frame goes
+        the usual way.  Messages are scored one by one in order, as `on_frame` would.
+        """
+        loop = self._loop
+        before = loop.frames
+        while True:
+            code = loop.feed_messages(buffer, begin, end)
+            begin = loop.line_end
+            if code in (SLOW, END):
+                return begin, loop.frames - before
+            self._on_outcome(code)
+
+    def feed(self, buffer: bytes, begin: int, on_time: Callable[[int], None]) -> int:
         """Take lines of a recording until one needs Python, or the buffer ends.
 
+        Args:
+            buffer: Lines.
+            begin: Where in it the next one begins.
+            on_time: Told the newest envelope's time before anything is made of its frame.
+
         Returns:
-            `SLOW` or `LINE` with the line at `line_begin` … `line_end` not taken, or `END`.
+            `SLOW` or `LINE` with the line at `line_begin` … `line_end` not taken, or `END` with
+            `line_end` behind the last that was.
         """
         while True:
             code: int = self._loop.feed(buffer, begin)
+            on_time(self._loop.time_ns)
             if code in (SLOW, LINE, END):
                 return code
             self.position = self._loop.lines
@@ -96,19 +120,21 @@ class CompiledEngine(Engine):
             if book.is_crossed:
                 self._on_crossed(book)
         else:
-            if self._crossed_since:
-                self._crossed_since.pop(book.symbol, None)
             found = self._found(book, Changed(self._loop.changed))
-            self._report(book.symbol, book.timestamp, found)
+            if found or self.episodes.is_alive(book.symbol):
+                self._report(book.symbol, book.timestamp, found)
 
     def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
         """Take a message the loop's decoder left to ours, by the loop if it fits."""
+        self._left_to_python += 1
         book = self._opened(delta) if delta.is_snapshot else self.books.get(delta.symbol)
-        if isinstance(book, CompiledBook) and delta.checksum is not None:
-            timestamp = None if delta.timestamp is None else delta.timestamp.encode()
+        # The loop takes a checksum below 0 for none.
+        checksum = -1 if delta.checksum is None else delta.checksum
+        if isinstance(book, CompiledBook) and checksum >= 0:
+            timestamp = delta.timestamp.encode() if delta.timestamp else None
             try:
                 code = self._loop.take(
-                    book.slot, delta.is_snapshot, delta.bids, delta.asks, delta.checksum, timestamp
+                    book.slot, delta.is_snapshot, delta.bids, delta.asks, checksum, timestamp
                 )
             except OverflowError:
                 code = SLOW
@@ -122,15 +148,26 @@ class CompiledEngine(Engine):
         return super()._on_delta(delta)
 
     def _found(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
+        """Return what there is through a book the loop verified, in the order of the detectors."""
+        if self._crossed_since and self._crossed_since.pop(book.symbol, None) is not None:
+            self._watch(book)
+        found = []
         try:
-            found = [
-                some for detector in self._interpreted if (some := detector.on_book(book, changed))
-            ]
+            for detector in self._detectors:
+                if detector is self._compiled:
+                    some = self._compiled.live_opportunities(book)
+                else:
+                    some = detector.on_book(book, changed)
+                if some:
+                    found.append(some)
         except Exception as error:
             raise self._failure(error) from error
-        if self._compiled is not None:
-            found.insert(0, self._compiled.live_opportunities(book))
-        return found[0] if len(found) == 1 else chain.from_iterable(found)
+        return found[0] if len(found) == 1 else chain.from_iterable(found) if found else ()
+
+    def _on_crossed(self, book: OrderBook) -> None:
+        super()._on_crossed(book)
+        # The loop has to tell when it is over.
+        self._watch(book)
 
     # ── wiring ───────────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +175,7 @@ class CompiledEngine(Engine):
         slot = self._slots[pair.symbol]
         book = CompiledBook(pair, depth, self._loop, slot)
         book.set_gate(self._is_open(pair))
-        book.set_watched(bool(self._interpreted))
+        self._watch(book)
         self._by_slot[slot] = book
         return book
 
@@ -174,7 +211,8 @@ class CompiledEngine(Engine):
 
     def _take_slots(self) -> None:
         """Give new pairs a place, and the venue's stage the pairs as they are now."""
-        assert self.instruments is not None
+        if self.instruments is None:
+            return  # A venue may tell its state first.
         for symbol in self.instruments:
             if symbol not in self._slots:
                 self._slots[symbol] = len(self._slots)
@@ -193,25 +231,32 @@ class CompiledEngine(Engine):
                 self._loop.drop(slot)
                 self._by_slot[slot] = None
         self._compiled = None
-        interpreted = []
+        self._is_called = False
         for detector in self._detectors:
             stage = None
             if self._compiled is None and isinstance(detector, CompiledDetector):
                 stage = detector.compiled_screen(self._slots, self.books)
             if stage is None:
-                interpreted.append(detector)
+                self._is_called = True
                 continue
             assert isinstance(detector, CompiledDetector)
             self._compiled = detector
             self._loop.use_screen(stage)
-        self._interpreted = tuple(interpreted)
         for book in self.books.values():
-            self._on_alive(book.symbol, self.episodes.is_alive(book.symbol))
+            self._watch(book)
 
     def _on_alive(self, symbol: str, is_alive: bool) -> None:
         book = self.books.get(symbol)
+        if book is not None:
+            self._watch(book)
+
+    def _watch(self, book: OrderBook) -> None:
+        """Tell the loop whether something has to be done for every verified message of a book."""
         if isinstance(book, CompiledBook):
-            book.set_watched(is_alive or bool(self._interpreted))
+            symbol = book.symbol
+            book.set_watched(
+                self._is_called or self.episodes.is_alive(symbol) or symbol in self._crossed_since
+            )
 
     # ── what there is to see ─────────────────────────────────────────────────────────────────────
 
@@ -237,6 +282,8 @@ class CompiledEngine(Engine):
     def counters(self) -> Mapping[str, int]:
         """Everything that was passed over or lost, by reason."""
         counters = dict(super().counters)
+        if self._left_to_python:
+            counters["left_to_python"] = self._left_to_python
         if self._loop.early:
             counters["before_snapshot"] = counters.get("before_snapshot", 0) + self._loop.early
         return counters

@@ -23,6 +23,8 @@ _OUR_START = b'{"t":'
 _FRAME_KEY = b'"m":'
 _FRAME_KEY_NAME = b'"m"'
 _BLOCK = 1 << 20
+_END_NS = 1 << 63
+"""No time is later, in 2262: what a signed word of 64 bits holds."""
 SOURCES = ("public", "private", "rest", "control")
 
 
@@ -236,7 +238,7 @@ def _split(line: bytes) -> tuple[bytes, Envelope | None]:
 def _envelope(fields: dict[str, object]) -> Envelope:
     time_ns, source = fields.get("t"), fields.get("src", "public")
     connection, direction = fields.get("conn", 0), fields.get("dir", "rx")
-    if not isinstance(time_ns, int) or isinstance(time_ns, bool):
+    if not isinstance(time_ns, int) or isinstance(time_ns, bool) or not 0 <= time_ns < _END_NS:
         raise MessageError(f"envelope with t {time_ns!r}, not nanoseconds since the epoch")
     if source not in SOURCES or not isinstance(source, str):
         raise MessageError(f"envelope with src {source!r}, not one of {', '.join(SOURCES)}")

@@ -16,26 +16,32 @@ import asyncio
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+import attrs
 import pytest
 from hypothesis import given, settings
 
 from arbitrade.book import OrderBook
 from arbitrade.errors import MessageError
 from arbitrade.models import (
+    Accepted,
     Alert,
     BookDelta,
     Instruments,
     InstrumentsChanged,
     Leg,
     Opportunity,
+    OrderRequest,
+    OrderStatus,
     PlannedOrder,
+    Rejected,
     Severity,
     Side,
     Subscribed,
     VenueState,
     VenueStateChanged,
 )
-from arbitrade.protocols import AlertSink, Decoder, Store, Venue
+from arbitrade.protocols import Account, AlertSink, Decoder, Store, Venue
+from arbitrade.testing.accounts import running_account
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books
 
@@ -214,6 +220,149 @@ class VenueContract:
         taught.decode(venue.encode_state(VenueState.ONLINE))
         assert taught is not fresh
         assert not any(fresh.counters.values())
+
+
+class AccountContract:
+    """What every account must do, at a venue that is there to be traded with.
+
+    A subclass brings three fixtures: `account`, with money, not running yet; `resting`, which makes
+    an order, given our id for it, that stands in the book without filling; and `taking`, which
+    makes one that fills at once and entirely.
+    """
+
+    @pytest.fixture
+    def account(self) -> Account:
+        """Return the account under test."""
+        raise NotImplementedError("the subclass brings a fixture `account`")
+
+    @pytest.fixture
+    def resting(self) -> Callable[[str], OrderRequest]:
+        """Return a function that makes an order that doesn't fill."""
+        raise NotImplementedError("the subclass brings a fixture `resting`")
+
+    @pytest.fixture
+    def taking(self) -> Callable[[str], OrderRequest]:
+        """Return a function that makes an order that fills at once."""
+        raise NotImplementedError("the subclass brings a fixture `taking`")
+
+    async def test_account_is_ready_with_balances_told(self, account: Account) -> None:
+        """Nobody has to ask for them first."""
+        async with running_account(account) as told:
+            assert any(balance.total > 0 for balance in told.balances[-1])
+            assert {b.asset for b in await account.balances()} >= {
+                b.asset for b in told.balances[-1] if b.total > 0
+            }
+        assert told.readiness == [True, False]
+        assert account.name == account.name
+
+    async def test_order_stands_until_it_is_cancelled(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """And what became of it can be asked for at any time."""
+        order = resting("contract-resting")
+        async with running_account(account) as told:
+            assert isinstance(await account.add(order), Accepted)
+            (open_order,) = await account.open_orders()
+            assert (open_order.client_id, open_order.symbol) == (order.client_id, order.symbol)
+            assert (open_order.quantity, open_order.side) == (order.quantity, order.side)
+            outcome = (await account.cancel([order.client_id]))[order.client_id]
+            assert isinstance(outcome, Accepted)
+            await told.until(lambda: told.has_ended(order.client_id))
+            state = await account.resolve(order.client_id)
+            assert state is not None
+            assert state.status is OrderStatus.CANCELED
+            assert state.filled_quantity == 0
+            again = (await account.cancel([order.client_id]))[order.client_id]
+            assert isinstance(again, Rejected)
+
+    async def test_fill_is_told_once_with_everything_that_is_booked(
+        self, account: Account, taking: Callable[[str], OrderRequest]
+    ) -> None:
+        """The stream, the order when asked for, and the history agree."""
+        order = taking("contract-taking")
+        async with running_account(account) as told:
+            assert isinstance(await account.add(order), Accepted)
+            await told.until(lambda: told.has_ended(order.client_id) and len(told.changes) >= 2)
+            reports = told.reports_of(order.client_id)
+            fills = [report for report in reports if report.exec_id is not None]
+            assert reports[-1].status is OrderStatus.FILLED
+            assert sum(fill.last_quantity for fill in fills) == order.quantity
+            assert len({fill.exec_id for fill in fills}) == len(fills)
+            assert all(fill.symbol == order.symbol and fill.side is order.side for fill in reports)
+            state = await account.resolve(order.client_id)
+            assert state is not None
+            assert state.filled_quantity == order.quantity
+            history = await account.fills_since("2000-01-01T00:00:00Z")
+            assert {fill.exec_id for fill in history} == {fill.exec_id for fill in fills}
+            assert {fill.client_id for fill in history} == {order.client_id}
+            base, _, quote = order.symbol.partition("/")
+            assert {change.asset for change in told.changes} == {base, quote}
+
+    async def test_order_that_was_never_sent_is_none(self, account: Account) -> None:
+        """Not an error: after a crash nobody knows whether it went out."""
+        async with running_account(account):
+            assert await account.resolve("contract-never") is None
+
+    async def test_client_id_of_an_open_order_is_refused(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """By it orders are found again, so two must never share one."""
+        async with running_account(account):
+            assert isinstance(await account.add(resting("contract-twice")), Accepted)
+            assert isinstance(await account.add(resting("contract-twice")), Rejected)
+            assert await account.cancel_all() == 1
+            assert list(await account.open_orders()) == []
+
+    async def test_batch_has_an_outcome_for_each_order(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """In the order of the requests."""
+        ids = ["contract-b1", "contract-b2", "contract-b3"]
+        async with running_account(account):
+            outcomes = await account.add_batch([resting(client_id) for client_id in ids])
+            assert [outcome.client_id for outcome in outcomes] == ids
+            assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+            cancelled = await account.cancel(ids)
+            assert all(isinstance(cancelled[client_id], Accepted) for client_id in ids)
+
+    async def test_order_is_amended_in_place(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """Same ids, new quantity."""
+        order = resting("contract-amend")
+        async with running_account(account):
+            await account.add(order)
+            twice = format(order.quantity * 2, "f")
+            outcome = await account.amend(order.client_id, quantity=twice)
+            assert isinstance(outcome, Accepted)
+            (state,) = await account.open_orders()
+            assert state.quantity == order.quantity * 2
+            await account.cancel_all()
+
+    async def test_dry_run_leaves_nothing(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """Checked, not placed."""
+        async with running_account(account):
+            order = attrs.evolve(resting("contract-dry"), is_dry_run=True)
+            assert isinstance(await account.add(order), Accepted)
+            assert list(await account.open_orders()) == []
+
+    async def test_fee_rates_are_fractions(
+        self, account: Account, resting: Callable[[str], OrderRequest]
+    ) -> None:
+        """Not percent, not basis points."""
+        symbol = resting("contract-fees").symbol
+        async with running_account(account):
+            (rates,) = await account.fee_rates([symbol])
+        assert rates.symbol == symbol
+        assert Decimal(-1) < rates.maker <= rates.taker < Decimal("0.05")
+
+    async def test_dead_mans_switch_is_confirmed(self, account: Account) -> None:
+        """Armed and let go."""
+        async with running_account(account):
+            assert await account.cancel_all_after(60)
+            assert await account.cancel_all_after(0)
 
 
 class StoreContract:

@@ -16,10 +16,11 @@ def arbitrade_register_settings() -> Iterable[SettingsSection]:
 
 @hookimpl
 def arbitrade_register_commands() -> Iterable[click.Command]:
-    """Add `convert`."""
+    """Add `convert` and `simulate`."""
     from arbitrade_kraken.commands import convert_command
+    from arbitrade_kraken.simulator.command import simulate_command
 
-    return (convert_command,)
+    return (convert_command, simulate_command)
 
 
 @hookimpl

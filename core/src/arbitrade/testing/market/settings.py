@@ -25,6 +25,9 @@ class MarketSettings:
     Args:
         seed: Any integer; another seed is another market.
         pairs: Number of pairs, at least 3.
+        quote_density: More or fewer triangles among as many pairs: 0 lists coins against few assets
+            besides USD and EUR, as the venue does; 1 each coin against all nine, −1 against USD
+            alone.
         frames: Frames after the opening (status, instruments, acknowledgements, snapshots).
         depth: Levels a side that a subscriber sees: 10, 25, 100, 500 or 1000.
         frames_per_s: Pace of the market's clock.
@@ -55,6 +58,9 @@ class MarketSettings:
 
     seed: int = 1
     pairs: int = attrs.field(default=700, validator=attrs.validators.ge(3))
+    quote_density: float = attrs.field(
+        default=0.0, validator=[attrs.validators.ge(-1), attrs.validators.le(1)]
+    )
     frames: int = attrs.field(default=20_000, validator=attrs.validators.ge(0))
     depth: int = attrs.field(default=10, validator=attrs.validators.in_((10, 25, 100, 500, 1000)))
     frames_per_s: int = attrs.field(default=2_000, validator=_positive)

@@ -55,7 +55,8 @@ def make_universe(settings: MarketSettings, rng: Random) -> Universe:
         rank += 1
         coin = next(names)
         values[coin] = _coin_value(coin, rng)
-        for quote, share in _QUOTES:
+        for quote, usual in _QUOTES:
+            share = _share_at(usual, settings.quote_density)
             listed = rng.random() < share and values[coin] / values[quote] > _SMALLEST_PRICE
             if listed and len(listings) < settings.pairs:
                 listings.append(_listing(coin, quote, values, rng, settings, rank))
@@ -105,6 +106,13 @@ def _listing(
         activity=_ACTIVITY.get(quote, 0.15) * (1.0 if hub else 1.0 / (1 + rank / 80)),
         levels=levels,
     )
+
+
+def _share_at(usual: float, density: float) -> float:
+    """Return how many of the coins list against an asset; all of them do against USD."""
+    if density >= 0:
+        return usual + (1 - usual) * density
+    return usual if usual == 1 else usual * (1 + density)
 
 
 def _price_precision(base: str, quote: str, price: float, hub: bool) -> int:
@@ -220,7 +228,7 @@ _KNOWN_VALUES = {
 }
 _FIRST = ("BA", "DO", "KI", "LU", "MO", "NE", "PA", "QU", "RI", "SA", "TO", "VE", "ZU", "FI", "GO")
 _MIDDLE = ("R", "N", "L", "K", "X", "T", "V", "M", "D", "S", "Z")
-_LAST = ("A", "O", "IX", "U", "EN")
+_LAST = ("A", "O", "IX", "U", "EN", "IS", "OR", "AL", "UM", "ER")
 _MAGNITUDES = (
     (-7, 0.02), (-6, 0.05), (-5, 0.09), (-4, 0.14), (-3, 0.26), (-2, 0.48), (-1, 0.74), (0, 0.90),
     (1, 0.97), (2, 0.99), (3, 1.0),

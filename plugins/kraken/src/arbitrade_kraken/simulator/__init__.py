@@ -1,0 +1,1 @@
+"""A Kraken on loopback that can be broken on demand."""

@@ -1,0 +1,120 @@
+"""A whole simulator for a test, a demo or a command: exchange, account, key and server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+
+from arbitrade.errors import UsageError
+from arbitrade_kraken.simulator.accounts import ApiKey
+from arbitrade_kraken.simulator.clock import MovableClock
+from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.faults import Faults
+from arbitrade_kraken.simulator.market import GeneratedMarket, Market, MarketSettings
+from arbitrade_kraken.simulator.recorded import RecordedMarket, universe_of
+from arbitrade_kraken.simulator.replayed import public_frames
+from arbitrade_kraken.simulator.server import Addresses, SimulatorServer
+from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade_kraken.simulator.universe import Universe
+
+
+@attrs.frozen
+class RunningSimulator:
+    """A simulator that listens.
+
+    Args:
+        addresses: Where.
+        key: Of the funded account; `key.secret` is the private part.
+        exchange: The oracle: what it says is how it is.
+        clock: Can be moved forward.
+    """
+
+    addresses: Addresses
+    key: ApiKey
+    exchange: Exchange
+    clock: MovableClock
+    server: SimulatorServer
+
+    @property
+    def rest(self) -> str:
+        """Base URL of REST."""
+        return self.addresses.rest
+
+    @property
+    def ws(self) -> str:
+        """URL of the public WebSocket."""
+        return self.addresses.ws
+
+    @property
+    def ws_auth(self) -> str:
+        """URL of the private WebSocket."""
+        return self.addresses.ws_auth
+
+    @property
+    def control(self) -> str:
+        """Base URL of the control API."""
+        return self.addresses.control
+
+    @property
+    def faults(self) -> Faults:
+        """The switchboard."""
+        return self.exchange.faults
+
+
+@asynccontextmanager
+async def running_simulator(
+    settings: SimulatorSettings | None = None, clock: MovableClock | None = None
+) -> AsyncIterator[RunningSimulator]:
+    """Run a simulator on loopback while the context is open.
+
+    Args:
+        settings: None for the defaults.
+        clock: None for the system's; one that stands still makes a test independent of the time.
+
+    Raises:
+        UsageError: A symbol is not listed, or the recording can't be used.
+        VenueUnavailableError: The port is taken.
+    """
+    settings = settings if settings is not None else SimulatorSettings()
+    clock = clock if clock is not None else MovableClock()
+    exchange = build_exchange(settings, clock)
+    listed = exchange.universe.assets
+    exchange.open_account(
+        settings.account,
+        {asset: amount for asset, amount in settings.balances.items() if asset in listed},
+    )
+    key = exchange.make_key(settings.account)
+    server = SimulatorServer(settings, exchange, clock, key)
+    async with server.listening() as addresses:
+        yield RunningSimulator(addresses, key, exchange, clock, server)
+
+
+def build_exchange(settings: SimulatorSettings, clock: MovableClock) -> Exchange:
+    """Return the exchange these settings describe, without accounts.
+
+    Raises:
+        UsageError: A symbol is not listed, or the recording can't be used.
+    """
+    rules = settings.exchange or ExchangeSettings(seed=settings.seed)
+    universe, market = _market(settings)
+    return Exchange(universe, market, clock, rules)
+
+
+def _market(settings: SimulatorSettings) -> tuple[Universe, Market]:
+    universe = Universe.load()
+    if settings.recording is not None:
+        return _recorded_market(settings.recording, universe)
+    if settings.symbols:
+        universe = universe.only(settings.symbols)
+    elif settings.pairs:
+        universe = universe.select(settings.pairs)
+    market = settings.market or MarketSettings(seed=settings.seed)
+    return universe, GeneratedMarket(market)
+
+
+def _recorded_market(path: Path, universe: Universe) -> tuple[Universe, Market]:
+    recorded = universe_of(public_frames(path), universe)
+    if not recorded.pairs:
+        raise UsageError(f"{path}: has no book of a pair the venue lists; choose another recording")
+    return recorded, RecordedMarket(public_frames(path))
