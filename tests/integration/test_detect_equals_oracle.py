@@ -19,6 +19,8 @@ import zstandard
 from click.testing import CliRunner
 
 from arbitrade.cli import arbitrade
+from arbitrade.hot import INTERPRETED, LOOP, REQUIRED
+from arbitrade.hot.finding import find
 from arbitrade.pricing import FeeConvention, FeeSchedule
 from arbitrade.testing.market import MarketSettings, SyntheticMarket
 from arbitrade.testing.market.__main__ import main as write_market
@@ -30,6 +32,14 @@ ROUGH = attrs.evolve(CLEAN, pairs=32, frames=2_500, edge_every=150).rough()
 DATA = Path(__file__).parents[1] / "data"
 BUNDLED = DATA / "synthetic-60-pairs.jsonl.zst"
 
+STAGES = (LOOP, "arbitrade_kraken._hot", "arbitrade_triangular._hot")
+MISSING = [reason for name in STAGES if isinstance(reason := find(name), str)]
+SAME_OF_BOTH = (
+    *("frames", "book_updates", "checksums", "resyncs", "pairs", "cycles"),
+    *("detections", "episodes", "by_cycle", "torn_line", "detectors"),
+)
+"""What a summary tells of the recording, not of how it was replayed."""
+
 TWELVE_DIGITS = Fraction(1, 10**12)
 
 type Row = tuple[Any, ...]
@@ -38,18 +48,25 @@ type Row = tuple[Any, ...]
 def detect(
     folder: Path, frames: Sequence[bytes], *options: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Run the command on these frames; return its lines and its summary."""
+    """Run the command on these frames, over either hot path; return its lines and its summary."""
     recording = folder / "market.jsonl"
     recording.write_bytes(b"\n".join(frames) + b"\n")
     out, summary = folder / "found.jsonl", folder / "summary.json"
-    result = CliRunner().invoke(
-        arbitrade,
-        ["detect", str(recording), "--out", str(out), "--summary", str(summary), *options],
-        prog_name="arbitrade",
-    )
-    assert result.exit_code == 0, result.output
+    seen = []
+    for is_interpreted in (True, False) if not MISSING else (True,):
+        result = CliRunner().invoke(
+            arbitrade,
+            ["detect", str(recording), "--out", str(out), "--summary", str(summary), *options],
+            prog_name="arbitrade",
+            env={INTERPRETED: "1" if is_interpreted else None, REQUIRED: None},
+        )
+        assert result.exit_code == 0, result.output
+        told = json.loads(summary.read_text())
+        assert told["hot_path"] == ("interpreted" if is_interpreted else "compiled")
+        seen.append((out.read_bytes(), {name: told[name] for name in SAME_OF_BOTH}))
+    assert seen[-1] == seen[0], "compiled and interpreted differ"
     lines = [json.loads(line, parse_float=Decimal) for line in out.read_text().splitlines()]
-    return lines, json.loads(summary.read_text())
+    return lines, told
 
 
 def reported(line: dict[str, Any]) -> Row:
@@ -98,6 +115,11 @@ def compare(
 def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ARBITRADE_CONFIG", str(tmp_path))
+
+
+@pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING) or "compiled")
+def test_these_recordings_are_replayed_compiled_too() -> None:
+    """Skipped where nothing is compiled: then all of them run interpreted only."""
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -7,23 +7,33 @@ import zlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import attrs
 import orjson
 import pytest
+from aiohttp import web
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from arbitrade import Secret
+from arbitrade.app import make_engine
 from arbitrade.book import BookState
 from arbitrade.engine import Engine
+from arbitrade.hot import LOOP, unavailable
+from arbitrade.hot.engine import CompiledEngine
 from arbitrade.models import (
+    Balance,
+    BalanceChange,
     BookDelta,
     Changed,
     ConnectionLost,
+    ExecutionReport,
     Instruments,
     Leg,
     MarketEvent,
@@ -31,9 +41,12 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.protocols import FeedHandler
+from arbitrade_kraken.account import KrakenAccount, make_account
+from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
 from arbitrade_kraken.decoder import KrakenDecoder
 from arbitrade_kraken.feed import KrakenFeed
+from arbitrade_kraken.signing import sign
 from arbitrade_kraken.venue import KrakenVenue
 
 TIMEOUT_S = 10.0
@@ -488,12 +501,12 @@ def cycle_opportunity(timestamp: str | None) -> Opportunity:
 class Trader(Listener):
     """A real engine behind the feed: decoder, books, checksums, gates, one detector."""
 
-    def __init__(self, pulse: Pulse, **options: Any) -> None:
+    def __init__(self, pulse: Pulse, make: Callable[..., Engine], **options: Any) -> None:
         super().__init__(pulse)
         self.watcher = Watcher()
         self.decisions: list[str | None] = []
         self.good_at_decision: list[bool] = []
-        self.engine = Engine(KrakenVenue(), lambda _: (self.watcher,), self._act, **options)
+        self.engine = make(KrakenVenue(), lambda _: (self.watcher,), self._act, **options)
 
     def _act(self, opportunity: Opportunity, position: int) -> None:
         books = self.engine.books
@@ -524,6 +537,28 @@ class Trader(Listener):
         book = self.engine.books[pair.symbol]
         bids, asks = pair.view(pair.depth)
         return list(book.bids) == list(bids.items()) and list(book.asks) == list(asks.items())
+
+
+class BufferTrader(Trader):
+    """Takes book messages straight out of the receive buffer."""
+
+    def on_buffer(
+        self, connection: int, buffer: bytearray, begin: int, end: int
+    ) -> tuple[int, int]:
+        assert isinstance(self.engine, CompiledEngine)
+        rest, taken = self.engine.on_buffer(buffer, begin, end)
+        self.pulse.beat()
+        before = len(self.frames)
+        while begin < rest:
+            length = buffer[begin + 1]
+            begin += 2
+            if length == 126:
+                length = int.from_bytes(buffer[begin : begin + 2])
+                begin += 2
+            self.frames.append((connection, bytes(buffer[begin : begin + length])))
+            begin += length
+        assert (begin, len(self.frames) - before) == (rest, taken)
+        return rest, taken
 
 
 # ── fixtures ─────────────────────────────────────────────────────────────────────────────────────
@@ -570,23 +605,41 @@ def listener(pulse: Pulse) -> Listener:
     return Listener(pulse)
 
 
-@pytest.fixture
-def trader(pulse: Pulse) -> Trader:
-    return Trader(pulse)
+@pytest.fixture(params=["interpreted", "compiled", "from the buffer"])
+def make_trader(request: pytest.FixtureRequest, pulse: Pulse) -> Callable[..., Trader]:
+    """Every engine: what a trader does must not depend on which one it has."""
+    if request.param == "interpreted":
+        return lambda **options: Trader(pulse, Engine, **options)
+    for stage in (LOOP, "arbitrade_kraken._hot"):
+        reason = unavailable(stage)
+        if reason is not None:
+            pytest.skip(reason)
+    kind = BufferTrader if request.param == "from the buffer" else Trader
+    return lambda **options: kind(pulse, make_engine, **options)
 
 
 @pytest.fixture
-def make_trader(pulse: Pulse) -> Callable[..., Trader]:
-    return lambda **options: Trader(pulse, **options)
+def trader(make_trader: Callable[..., Trader]) -> Trader:
+    return make_trader()
+
+
+@pytest.fixture(params=["websockets", "picows"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Everything that goes over a socket goes over each transport."""
+    name: str = request.param
+    if name == "picows":
+        pytest.importorskip("picows", reason="comes with the extra `fast`")
+    return name
 
 
 @pytest.fixture
-def quick(kraken: ScriptedKraken) -> Callable[..., KrakenSettings]:
+def quick(kraken: ScriptedKraken, transport: str) -> Callable[..., KrakenSettings]:
     """Settings for the scripted server with waits that tests can afford."""
 
     def make(**changes: Any) -> KrakenSettings:
         values: dict[str, Any] = {
             "ws_url": kraken.url,
+            "transport": transport,
             "silence_s": 5.0,
             "answer_timeout_s": 5.0,
             "connect_timeout_s": 5.0,
@@ -632,6 +685,329 @@ def running(quick: Callable[..., KrakenSettings]) -> Running:
         task.add_done_callback(lambda _: handler.pulse.beat())  # type: ignore[attr-defined]
         try:
             yield feed
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return run
+
+
+# ── an account on loopback ───────────────────────────────────────────────────────────────────────
+
+
+API_KEY = "CanaryKey/9rT2wXq7LmZ4vB8nJs5Kd1Hf6Pg3Yc0Ua"
+API_SECRET = "Q2FuYXJ5U2VjcmV0K0R1bW15K0tleStGb3IrVGVzdHMrT25seStXaXRoK0VuZXJneQ=="
+PERMISSIONS = [
+    "query-funds",
+    "query-open-trades",
+    "query-closed-trades",
+    "modify-trades",
+    "close-trades",
+    "create-ws-token",
+]
+
+
+class ScriptedAccount:
+    """Kraken's private side, REST and WebSocket on one port; tests make it misbehave.
+
+    `rest` has what each endpoint answers: a result, or a function of the fields that returns one;
+    a `web.Response` is sent as it is, a `str` becomes an error.  `answers` is the same for methods
+    of the WebSocket, a `None` there swallows the request.
+    """
+
+    def __init__(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self.rest_url = ""
+        self.ws_url = ""
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.nonces: list[int] = []
+        self.requests: list[dict[str, Any]] = []
+        self.sockets: list[web.WebSocketResponse] = []
+        self.tokens: list[str] = []
+        self.stale: set[str] = set()
+        self.attempts = 0
+        self.system = "online"
+        self.status: dict[str, Any] = {}
+        self.subscribed: dict[str, web.WebSocketResponse] = {}
+        self.sequences: Counter[str] = Counter()
+        self.snapshots: dict[str, list[dict[str, Any]]] = {"executions": [], "balances": []}
+        self.maxratecount = 125
+        self.answers: dict[str, Any] = {}
+        self.orders = 0
+        self.rest: dict[str, Any] = {
+            "GetApiKeyInfo": {"apiKeyName": "bot", "nonceWindow": 0, "permissions": PERMISSIONS},
+            "GetWebSocketsToken": self._token,
+            "BalanceEx": {"ZEUR": {"balance": "500.0000", "hold_trade": "120.5000"}},
+            "OpenOrders": {"open": {}},
+            "ClosedOrders": {"closed": {}, "count": 0},
+            "QueryOrders": {},
+            "CancelAllOrdersAfter": {"currentTime": "now", "triggerTime": "later"},
+            "AssetPairs": {
+                "SOLEUR": _asset_pair("SOLEUR", "SOL/EUR", "SOL", "ZEUR"),
+                "XXBTZUSD": _asset_pair("XBTUSD", "XBT/USD", "XXBT", "ZUSD"),
+            },
+        }
+
+    def calls_of(self, method: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.calls if name == method]
+
+    def requests_of(self, method: str) -> list[dict[str, Any]]:
+        return [request for request in self.requests if request["method"] == method]
+
+    async def emit(self, channel: str, *rows: dict[str, Any], skip: int = 0) -> None:
+        """Send rows as one update, `skip` sequence numbers further on than it should be."""
+        self.sequences[channel] += 1 + skip
+        await self.send(self.subscribed[channel], self.event(channel, "update", rows))
+
+    async def emit_again(self, channel: str, *rows: dict[str, Any]) -> None:
+        """Send rows under the number that was used last."""
+        await self.send(self.subscribed[channel], self.event(channel, "update", rows))
+
+    def event(self, channel: str, kind: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        sequence = self.sequences[channel]
+        return {"channel": channel, "type": kind, "data": list(rows), "sequence": sequence}
+
+    async def send(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
+        if not socket.closed:
+            await socket.send_str(orjson.dumps(message).decode())
+
+    async def push_status(self, system: str, **fields: Any) -> None:
+        self.system, self.status = system, fields
+        for one in self.sockets:
+            await self.send(one, self._status_frame())
+
+    # ── REST ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def serve_rest(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        fields = dict(request.query)
+        if request.method == "POST":
+            body = (await request.read()).decode()
+            is_json = request.content_type == "application/json"
+            fields = orjson.loads(body) if is_json else dict(parse_qsl(body))
+            nonce = int(fields["nonce"])
+            signature = sign(request.path, nonce, body, API_SECRET)
+            assert request.headers["API-Key"] == API_KEY
+            assert request.headers["API-Sign"] == signature
+            self.nonces.append(nonce)
+        assert request.headers["User-Agent"].startswith("arbitrade-kraken/")
+        self.calls.append((method, fields))
+        self.pulse.beat()
+        answer = self.rest.get(method, "EGeneral:Unknown method")
+        answer = answer(fields) if callable(answer) else answer
+        if hasattr(answer, "__await__"):
+            answer = await answer
+        if isinstance(answer, web.StreamResponse):
+            return answer  # type: ignore[return-value]
+        if isinstance(answer, str):
+            return web.json_response({"error": [answer]})
+        return web.json_response({"error": [], "result": answer})
+
+    def _token(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self.tokens.append(f"CanaryToken{len(self.tokens)}kT3vYw0mQe8RzLhB5nPsXc1uJd7aFgIoV2t")
+        return {"token": self.tokens[-1], "expires": 900}
+
+    # ── WebSocket ────────────────────────────────────────────────────────────────────────────────
+
+    async def serve_ws(self, request: web.Request) -> web.WebSocketResponse:
+        self.attempts += 1
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        await self.send(socket, self._status_frame())
+        beats = asyncio.create_task(self._beat(socket))
+        try:
+            async for message in socket:
+                await self._answer(socket, orjson.loads(message.data))
+                self.pulse.beat()
+        finally:
+            beats.cancel()
+        self.pulse.beat()
+        return socket
+
+    def _status_frame(self) -> dict[str, Any]:
+        frame = status_frame(self.system)
+        frame["data"][0].update(self.status)
+        return frame
+
+    async def _beat(self, socket: web.WebSocketResponse) -> None:
+        while not socket.closed:
+            await asyncio.sleep(0.05)
+            if socket in self.subscribed.values():
+                await self.send(socket, {"channel": "heartbeat"})
+
+    async def _answer(self, socket: web.WebSocketResponse, request: dict[str, Any]) -> None:
+        method, params = request["method"], request.get("params", {})
+        self.requests.append(request)
+        if method == "ping":
+            await self.send(socket, {"method": "pong", "req_id": request["req_id"]})
+            return
+        head = {"method": method, "req_id": request["req_id"]}
+        if params["token"] in self.stale or params["token"] not in self.tokens:
+            await self.send(socket, {**head, "success": False, "error": "ESession:Invalid session"})
+            return
+        answer = self.answers.get(method, self._default)
+        answer = answer(request) if callable(answer) else answer
+        if hasattr(answer, "__await__"):
+            answer = await answer
+        if answer is None:
+            return
+        if isinstance(answer, str):
+            await self.send(socket, {**head, "success": False, "error": answer})
+            return
+        await self.send(socket, {**head, "success": True, **answer})
+        channel = params.get("channel")
+        if method == "subscribe":
+            self.subscribed[channel] = socket
+            self.sequences[channel] = 1
+            await self.send(socket, self.event(channel, "snapshot", self.snapshots[channel]))
+        elif method == "unsubscribe":
+            self.subscribed.pop(channel, None)
+
+    def _default(self, request: dict[str, Any]) -> dict[str, Any]:
+        method, params = request["method"], request["params"]
+        if method == "subscribe" and params["channel"] == "executions":
+            return {"result": {"channel": "executions", "maxratecount": self.maxratecount}}
+        if method == "add_order":
+            self.orders += 1
+            return {"result": {"order_id": f"O{self.orders}", "cl_ord_id": params["cl_ord_id"]}}
+        if method == "cancel_all":
+            return {"result": {"count": 3}}
+        if method == "cancel_all_orders_after":
+            return {"result": {"currentTime": "now", "triggerTime": "later"}}
+        return {"result": {}}
+
+
+def _asset_pair(altname: str, wsname: str, base: str, quote: str) -> dict[str, Any]:
+    return {
+        "altname": altname,
+        "wsname": wsname,
+        "aclass_base": "currency",
+        "aclass_quote": "currency",
+        "base": base,
+        "quote": quote,
+        "pair_decimals": 2,
+        "cost_decimals": 5,
+        "lot_decimals": 8,
+        "fees": [],
+        "fees_maker": [],
+        "ordermin": "0.06",
+        "costmin": "0.45",
+        "tick_size": "0.01",
+        "status": "online",
+    }
+
+
+class Owner:
+    """An account's handler that remembers everything."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self.reports: list[ExecutionReport] = []
+        self.in_snapshot: list[bool] = []
+        self.changes: list[BalanceChange] = []
+        self.balances: list[Sequence[Balance]] = []
+        self.gaps: list[str] = []
+        self.readiness: list[bool] = []
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.readiness) and self.readiness[-1]
+
+    def kinds(self) -> list[str]:
+        return [report.kind for report in self.reports]
+
+    def on_execution(self, report: ExecutionReport, is_snapshot: bool) -> None:
+        self.reports.append(report)
+        self.in_snapshot.append(is_snapshot)
+        self.pulse.beat()
+
+    def on_balance(self, change: BalanceChange) -> None:
+        self.changes.append(change)
+        self.pulse.beat()
+
+    def on_balances(self, balances: Sequence[Balance]) -> None:
+        self.balances.append(balances)
+        self.pulse.beat()
+
+    def on_gap(self, reason: str) -> None:
+        self.gaps.append(reason)
+        self.pulse.beat()
+
+    def on_ready(self, is_ready: bool) -> None:
+        self.readiness.append(is_ready)
+        self.pulse.beat()
+
+
+@pytest.fixture
+async def venue_account(pulse: Pulse) -> AsyncIterator[ScriptedAccount]:
+    server = ScriptedAccount(pulse)
+    app = web.Application()
+    app.router.add_route("*", "/0/{kind:public|private}/{method}", server.serve_rest)
+    app.router.add_get("/v2", server.serve_ws)
+    runner = web.AppRunner(app, shutdown_timeout=0.2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    server.rest_url, server.ws_url = f"http://{host}:{port}", f"ws://{host}:{port}/v2"
+    yield server
+    for one in server.sockets:
+        await one.close()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def owner(pulse: Pulse) -> Owner:
+    return Owner(pulse)
+
+
+@pytest.fixture
+def account_settings(
+    venue_account: ScriptedAccount, tmp_path: Path
+) -> Callable[..., KrakenAccountSettings]:
+    """Settings for the scripted account with waits that tests can afford."""
+
+    def make(**changes: Any) -> KrakenAccountSettings:
+        values: dict[str, Any] = {
+            "api_key": Secret(API_KEY),
+            "api_secret": Secret(API_SECRET),
+            "rest_url": venue_account.rest_url,
+            "ws_auth_url": venue_account.ws_url,
+            "nonce_folder": str(tmp_path),
+            "tier": "pro",
+            "rest_timeout_s": 5.0,
+            "order_timeout_s": 5.0,
+            "reconnect_s": 0.02,
+            "reconnect_max_s": 0.1,
+            "busy_wait_s": 0.02,
+            "close_timeout_s": 0.5,
+            "dead_man_every_s": 5.0,
+            "resolve_settle_s": 0.05,
+        }
+        return KrakenAccountSettings(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def trading(
+    account_settings: Callable[..., KrakenAccountSettings], owner: Owner
+) -> Callable[..., Any]:
+    """Run an account for the length of an `async with`, from the moment it is ready on."""
+
+    @asynccontextmanager
+    async def run(wait: bool = True, **changes: Any) -> AsyncIterator[KrakenAccount]:
+        account = make_account(account_settings(**changes))
+        task = asyncio.create_task(account.run(owner))
+        task.add_done_callback(lambda _: owner.pulse.beat())
+        try:
+            if wait:
+                await owner.pulse.until(lambda: owner.is_ready or task.done())
+            if task.done():
+                task.result()
+            yield account
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -37,9 +37,9 @@ async def test_f19_a_checksum_mismatch_takes_out_that_pair_until_its_fresh_snaps
         decisions = len(trader.decisions)
 
         # The other books go on; nothing is decided on the cycle.
-        right = trader.engine.right
+        right = trader.engine.tally().right
         visitor.send(*(touch(market[symbol]) for symbol in ("BTC/USD", "ETH/USD", "SOL/EUR")))
-        await kraken.pulse.until(lambda: trader.engine.right == right + 3)
+        await kraken.pulse.until(lambda: trader.engine.tally().right == right + 3)
         assert len(trader.decisions) == decisions
         assert feed.statistics()["books_recovered"] == 0
 
@@ -52,7 +52,7 @@ async def test_f19_a_checksum_mismatch_takes_out_that_pair_until_its_fresh_snaps
     assert kraken.books_asked("unsubscribe") == ["ETH/BTC"]
     assert kraken.books_asked("subscribe") == [*subscribed, "ETH/BTC"]
     assert all(trader.good_at_decision)
-    assert trader.engine.wrong == 1
+    assert trader.engine.tally().wrong == 1
     assert statistics["resyncs"] == statistics["books_recovered"] == 1
     assert statistics["recovery_ms_most"] >= statistics["recovery_ms_mean"] >= 0
 
@@ -86,7 +86,7 @@ async def test_f19_a_book_that_never_fits_is_asked_for_one_at_a_time_and_harms_n
     ]
     assert about == ["subscribe", *["unsubscribe", "subscribe"] * 5]
     assert kraken.books_asked("unsubscribe") == ["SOL/EUR"] * 5
-    assert trader.engine.wrong == 5
+    assert trader.engine.tally().wrong == 5
 
 
 async def test_f20_a_lost_message_shows_with_the_next_one_of_that_pair(
@@ -108,7 +108,7 @@ async def test_f20_a_lost_message_shows_with_the_next_one_of_that_pair(
         await kraken.pulse.until(lambda: trader.is_synced(*EVERYTHING))
         assert trader.equals(market["ETH/USD"])
 
-    assert trader.engine.wrong == 1
+    assert trader.engine.tally().wrong == 1
     assert kraken.books_asked("unsubscribe") == ["ETH/USD"]
 
 
@@ -137,7 +137,7 @@ async def test_f21_a_crossed_book_with_a_valid_checksum_is_not_traded_on(
             assert len(trader.decisions) == decisions + 2
 
     assert trader.engine.counters["crossed"] == 2
-    assert trader.engine.wrong == 0
+    assert trader.engine.tally().wrong == 0
 
 
 async def test_f22_levels_that_fall_out_of_the_window_never_pile_up(
@@ -156,8 +156,8 @@ async def test_f22_levels_that_fall_out_of_the_window_never_pile_up(
         for symbol in EVERYTHING:
             book = trader.engine.books[symbol]
             assert (len(book.bids), len(book.asks)) == (10, 10)
-    assert trader.engine.wrong == 0
-    assert trader.engine.right == number + len(EVERYTHING)
+    assert trader.engine.tally().wrong == 0
+    assert trader.engine.tally().right == number + len(EVERYTHING)
 
 
 async def test_f22_at_depth_25_where_the_checksum_would_not_show_it(
@@ -190,17 +190,17 @@ async def test_f23_updates_before_the_snapshot_are_ignored_and_a_snapshot_replac
 
         visitor.send(pair.snapshot())
         visitor.send(*(pair.random_update(random) for _ in range(5)))
-        await kraken.pulse.until(lambda: trader.engine.right == 6)
+        await kraken.pulse.until(lambda: trader.engine.tally().right == 6)
         assert trader.equals(pair)
 
         # Out of the blue, a whole new book in the middle of updates.
         pair.bids = {ticks - 300: lots for ticks, lots in pair.bids.items()}
         pair.asks = {ticks - 300: lots for ticks, lots in pair.asks.items()}
         visitor.send(pair.snapshot(), *(pair.random_update(random) for _ in range(5)))
-        await kraken.pulse.until(lambda: trader.engine.right == 12)
+        await kraken.pulse.until(lambda: trader.engine.tally().right == 12)
         assert trader.equals(pair)
 
-    assert trader.engine.wrong == 0
+    assert trader.engine.tally().wrong == 0
     assert kraken.books_asked("unsubscribe") == []
 
 
@@ -220,7 +220,7 @@ async def test_f24_exponents_integers_and_padding_are_read_exactly(
             level = plain.partition(b'"asks":[')[2].partition(b"]")[0]
             visitor.send(plain.replace(level, wire))
             await kraken.pulse.until(lambda: trader.equals(pair))
-    assert trader.engine.wrong == 0
+    assert trader.engine.tally().wrong == 0
 
 
 async def test_f24_more_decimals_than_the_pair_has_are_refused_not_rounded(

@@ -130,7 +130,7 @@ async def test_new_precision_resubscribes_that_pair_only(
 
         assert trader.equals(pair)
         assert kraken.books_asked("unsubscribe") == ["ETH/BTC"]
-        assert trader.engine.wrong == 0
+        assert trader.engine.tally().wrong == 0
 
 
 async def test_new_precision_resubscribes_also_when_the_handler_does_not_ask(

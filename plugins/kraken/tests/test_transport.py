@@ -1,72 +1,112 @@
-"""`Wire`: whatever way the bytes are cut, the messages are the ones that were sent."""
+"""Every transport over a real socket: the messages, the endings and the errors are the same."""
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
-from websockets.uri import parse_uri
 
 from arbitrade.errors import ConfigError, VenueUnavailableError
-from arbitrade_kraken.transport import ConnectionRefusedByVenueError, Wire, open_wire
+from arbitrade_kraken.transport import (
+    AnyWire,
+    ConnectionRefusedByVenueError,
+    Ending,
+    OpenWire,
+    Wire,
+    open_wire,
+)
+from arbitrade_kraken.transports import choose_transport
 
 MAX_SIZE = 2 * 1024 * 1024
+GOODBYE = b"\x88\x02\x03\xe8"
 
 
-class Cable(asyncio.Transport):
-    """The other side of a `Wire` without a socket; the server's Sans-I/O protocol at its end."""
+@pytest.fixture
+def opens(transport: Any) -> OpenWire:
+    return choose_transport(transport)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.server = ServerProtocol(max_size=None)
-        self.is_hung_up = False
 
-    def write(self, data: Any) -> None:
-        self.server.receive_data(bytes(data))
+class Peer:
+    """The server's end of one socket."""
 
-    def close(self) -> None:
-        self.is_hung_up = True
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._library = ServerProtocol(max_size=None)
+        self.upgrade_size = 0
 
-    abort = close
-
-    def is_closing(self) -> bool:
-        return self.is_hung_up
-
-    def upgrade(self) -> bytes:
-        (request,) = self.server.events_received()
+    async def upgrade(self) -> None:
+        self._library.receive_data(await self._reader.readuntil(b"\r\n\r\n"))
+        (request,) = self._library.events_received()
         assert isinstance(request, Request)
-        self.server.send_response(self.server.accept(request))
-        return b"".join(self.server.data_to_send())
+        self._library.send_response(self._library.accept(request))
+        answer = b"".join(self._library.data_to_send())
+        self.upgrade_size = len(answer)
+        self._writer.write(answer)
 
-    def heard(self) -> list[Frame]:
-        return [event for event in self.server.events_received() if isinstance(event, Frame)]
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+        await asyncio.sleep(0)  # So that the other end reads it by itself.
+
+    async def heard(self) -> list[Frame]:
+        """Return what came until the other end hung up."""
+        async with asyncio.timeout(5):
+            try:
+                while data := await self._reader.read(65_536):
+                    self._library.receive_data(data)
+            except ConnectionError:
+                pass  # Aborted.
+        return [event for event in self._library.events_received() if isinstance(event, Frame)]
+
+    def hang_up(self) -> None:
+        self._writer.close()
 
 
-def receive(wire: Wire, data: bytes) -> None:
-    """Do what a socket does: fill as much as there is room for."""
-    while data:
-        room = wire.get_buffer(-1)
-        assert len(room) > 0
-        part = data[: len(room)]
-        room[: len(part)] = part
-        wire.buffer_updated(len(part))
-        data = data[len(part) :]
+@asynccontextmanager
+async def meeting(
+    opens: OpenWire,
+    on_message: Callable[[bytes], None],
+    on_end: Callable[[Ending], None] = lambda ending: None,
+    max_size: int = MAX_SIZE,
+) -> AsyncIterator[tuple[AnyWire, Peer]]:
+    """Open a connection; hang up at the end."""
+    met: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer)
+        await peer.upgrade()
+        met.set_result(peer)
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{port_of(server)}/v2"
+        wire = await opens(url, on_message, on_end, max_size=max_size, timeout_s=5)
+        peer = await met
+        try:
+            yield wire, peer
+        finally:
+            peer.hang_up()
+            await wire.close(5)
 
 
-def make_wire(on_message: Callable[[bytes], None]) -> tuple[Wire, Cable]:
-    library = ClientProtocol(parse_uri("ws://venue.test/v2"), max_size=MAX_SIZE)
-    wire, cable = Wire(library, on_message, lambda ending: None), Cable()
-    wire.connection_made(cable)
-    return wire, cable
+async def ending_of(wire: AnyWire) -> Ending:
+    async with asyncio.timeout(5):
+        return await asyncio.shield(wire.ended)
 
+
+def port_of(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+# ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 messages = st.one_of(
     st.binary(max_size=200),
@@ -76,10 +116,13 @@ pieces = st.integers(min_value=1, max_value=4)
 sendings = st.lists(st.tuples(messages, pieces, st.sampled_from([1, 2]), st.booleans()), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
-@given(sent=sendings, cuts=st.lists(st.integers(min_value=1, max_value=5_000), max_size=60))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sent=sendings, cuts=st.lists(st.integers(min_value=1, max_value=5_000), max_size=20))
 def test_any_cutting_of_the_bytes_gives_the_same_messages(
     encode: Callable[..., bytes],
+    opens: OpenWire,
     sent: list[tuple[bytes, int, int, bool]],
     cuts: list[int],
 ) -> None:
@@ -92,103 +135,178 @@ def test_any_cutting_of_the_bytes_gives_the_same_messages(
             if with_ping:
                 stream += b"\x89\x01?"
                 pings += 1
+    stream += GOODBYE
 
     async def run() -> None:
         got: list[bytes] = []
-        wire, cable = make_wire(got.append)
-        data = cable.upgrade() + stream
-        at = 0
-        for cut in cuts:
-            receive(wire, data[at : at + cut])
-            at += cut
-        receive(wire, data[at:])
+        async with meeting(opens, got.append) as (wire, peer):
+            at = 0
+            for cut in cuts:
+                await peer.send(stream[at : at + cut])
+                at += cut
+            await peer.send(stream[at:])
+            answers = [frame.opcode for frame in await peer.heard()]
 
         assert got == [message for message, *_ in sent]
         assert all(type(message) is bytes for message in got)
-        assert [frame.opcode for frame in cable.heard()] == [Opcode.PONG] * pings
-        assert wire.frames == sum(parts for _, parts, *_ in sent) + pings
-        assert wire.bytes == len(data)
-        wire.connection_lost(None)
+        assert answers == [Opcode.PONG] * pings + [Opcode.CLOSE]
+        assert wire.frames == sum(parts for _, parts, *_ in sent) + pings + 1
+        with_upgrade = peer.upgrade_size if isinstance(wire, Wire) else 0
+        assert wire.bytes == len(stream) + with_upgrade
+        assert wire.failure is None
 
     asyncio.run(run())
 
 
-async def test_nothing_is_delivered_after_the_owner_hung_up(encode: Any) -> None:
+async def test_nothing_is_delivered_after_the_owner_hung_up(opens: OpenWire, encode: Any) -> None:
     got: list[bytes] = []
+    endings: list[Ending] = []
 
     def once(message: bytes) -> None:
         got.append(message)
         wire.abort()
 
-    wire, cable = make_wire(once)
-    receive(wire, cable.upgrade() + encode(b"one") + encode(b"two"))
-    receive(wire, encode(b"three"))
-
+    async with meeting(opens, once, endings.append) as (wire, peer):
+        await peer.send(encode(b"one") + encode(b"two"))
+        await peer.send(encode(b"three"))
+        assert (await ending_of(wire)).code == 1006
     assert got == [b"one"]
-    assert cable.is_hung_up
+    assert len(endings) == 1
 
 
-async def test_what_the_callback_raises_is_kept_for_the_owner(encode: Any) -> None:
-    def broken(message: bytes) -> None:
-        raise KeyError(message)
-
-    wire, cable = make_wire(broken)
-    receive(wire, cable.upgrade() + encode(b"one") + encode(b"two"))
-
-    assert isinstance(wire.failure, KeyError)
-    assert cable.is_hung_up
-
-
-async def test_the_buffer_of_a_huge_message_is_given_back(encode: Any) -> None:
-    sizes: list[int] = []
-    library = ClientProtocol(parse_uri("ws://venue.test/v2"), max_size=64 * 1024 * 1024)
-    wire = Wire(library, lambda message: sizes.append(len(message)), lambda ending: None)
-    cable = Cable()
-    wire.connection_made(cable)
-    receive(wire, cable.upgrade() + encode(b"x" * 6_000_000) + encode(b"y"))
-
-    assert sizes == [6_000_000, 1]
-    assert len(wire.get_buffer(-1)) == 256 * 1024
-
-
-async def test_a_message_inside_an_unfinished_one_is_not_taken_even_in_a_read_of_its_own(
-    encode: Any,
+@pytest.mark.parametrize("first", [0x81, 0x82], ids=["text", "binary"])
+async def test_what_the_callback_raises_is_kept_for_the_owner(
+    opens: OpenWire, encode: Any, first: int
 ) -> None:
     got: list[bytes] = []
-    wire, cable = make_wire(got.append)
-    receive(wire, cable.upgrade() + encode(b"begun", 0x01))
-    receive(wire, encode(b"whole"))
 
-    assert got == []
-    assert cable.is_hung_up
+    def broken(message: bytes) -> None:
+        got.append(message)
+        raise KeyError(message)
+
+    async with meeting(opens, broken) as (wire, peer):
+        await peer.send(encode(b"one", first) + encode(b"two"))
+        await ending_of(wire)
+    assert isinstance(wire.failure, KeyError)
+    assert got == [b"one"]
 
 
-async def test_the_venue_s_goodbye_is_answered_and_its_reason_kept(encode: Any) -> None:
+async def test_what_the_farewell_callback_raises_is_kept_for_the_owner(opens: OpenWire) -> None:
+    def broken(ending: Ending) -> None:
+        raise KeyError(ending)
+
+    async with meeting(opens, print, broken) as (wire, peer):
+        peer.hang_up()
+        assert (await ending_of(wire)).code == 1006
+    assert isinstance(wire.failure, KeyError)
+
+
+async def test_every_frame_is_a_sign_of_life(opens: OpenWire) -> None:
+    has_come = asyncio.Event()
+    async with meeting(opens, lambda message: has_come.set()) as (wire, peer):
+        while wire.silent_s < 0.02:
+            await asyncio.sleep(0.005)
+        before = wire.silent_s
+        await peer.send(b"\x89\x01?")
+        async with asyncio.timeout(5):
+            while wire.frames == 0:
+                await asyncio.sleep(0)
+        assert wire.silent_s < before
+        await peer.send(b"\x81\x01!")
+        async with asyncio.timeout(5):
+            await has_come.wait()
+    assert wire.frames == 2
+
+
+# ── endings ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        pytest.param(b"\x81\x82abcdhi", id="masked"),
+        pytest.param(b"\x83\x00", id="unknown opcode"),
+        pytest.param(b"\x09\x00", id="ping in pieces"),
+        pytest.param(b"\x89\x7e\x00\x80" + bytes(128), id="ping too long"),
+        pytest.param(b"\x80\x02hi", id="continuation of nothing"),
+        pytest.param(b"\x01\x02hi\x81\x02ho", id="message inside another"),
+        pytest.param(b"\x88\x02\x00\x01", id="close code of no meaning"),
+        pytest.param(b"\x88\x01\x03", id="half a close code"),
+        pytest.param(b"\x81\x7f\x00\x00\x00\x00\x00\x20\x00\x01", id="message too big"),
+        pytest.param(b"\x01\x7f\x00\x00\x00\x00\x00\x10\x00\x00" + bytes(1 << 20)
+        + b"\x80\x7f\x00\x00\x00\x00\x00\x10\x00\x01" + bytes((1 << 20) + 1),
+        id="pieces too big"),
+    ],
+)  # fmt: skip
+async def test_a_breach_of_the_rules_ends_it_and_nothing_after_it_is_delivered(
+    opens: OpenWire, encode: Any, breach: bytes
+) -> None:
     got: list[bytes] = []
-    wire, cable = make_wire(got.append)
-    receive(wire, cable.upgrade() + b"\x88\x07\x03\xf1later" + encode(b"too late"))
-    wire.connection_lost(None)
+    async with meeting(opens, got.append) as (wire, peer):
+        await peer.send(encode(b"good") + breach)
+        await peer.send(encode(b"late"))
+        ending = await ending_of(wire)
+    assert got == [b"good"]
+    assert ending.code == 1006
+    assert ending.reason.startswith("not a WebSocket frame: ")
+    assert wire.failure is None
 
+
+@pytest.mark.parametrize(
+    ("goodbye", "ending"),
+    [
+        (b"\x88\x07\x03\xf1later", Ending(1009, "later")),
+        (b"\x88\x02\x0f\xa1", Ending(4001, "")),
+        (b"\x88\x05\x03\xf0no!", Ending(1008, "no!")),
+        (b"\x88\x00", Ending(1005, "")),
+    ],
+)
+async def test_the_venue_s_goodbye_is_answered_and_its_reason_kept(
+    opens: OpenWire, encode: Any, goodbye: bytes, ending: Ending
+) -> None:
+    got: list[bytes] = []
+    async with meeting(opens, got.append) as (wire, peer):
+        await peer.send(goodbye + encode(b"too late"))
+        (answer,) = await peer.heard()
+        assert await ending_of(wire) == ending
     assert got == []
-    assert [frame.opcode for frame in cable.heard()] == [Opcode.CLOSE]
-    assert (wire.ended.result().code, wire.ended.result().reason) == (1009, "later")
+    assert answer.opcode is Opcode.CLOSE
+    assert bytes(answer.data)[:2] == goodbye[2:4]
 
 
-async def test_sending_on_a_connection_that_is_gone_does_nothing() -> None:
-    wire, cable = make_wire(lambda message: None)
-    receive(wire, cable.upgrade())
-    wire.send(b"before")
-    wire.abort()
-    wire.send(b"after")
-    wire.connection_lost(None)
+async def test_our_goodbye_waits_for_the_answer_and_no_message_comes_after_it(
+    opens: OpenWire, encode: Any
+) -> None:
+    got: list[bytes] = []
+    async with meeting(opens, got.append) as (wire, peer):
+        closing = asyncio.create_task(wire.close(5))
+        await asyncio.sleep(0)
+        await peer.send(encode(b"too late") + GOODBYE)
+        await closing
+        assert await ending_of(wire) == Ending(1000, "")
+        (goodbye,) = await peer.heard()
+    assert got == []
+    assert bytes(goodbye.data) == b"\x03\xe8"
 
-    assert [bytes(frame.data) for frame in cable.heard()] == [b"before"]
-    assert wire.ended.result().code == 1006
+
+async def test_sending_on_a_connection_that_is_gone_does_nothing(opens: OpenWire) -> None:
+    async with meeting(opens, print) as (wire, peer):
+        wire.send(b"before")
+        await asyncio.sleep(0)
+        wire.abort()
+        wire.send(b"after")
+        await ending_of(wire)
+        wire.send(b"long after")
+        assert [bytes(frame.data) for frame in await peer.heard()] == [b"before"]
+        assert (await ending_of(wire)).code == 1006
 
 
-async def test_an_address_that_is_none_is_a_matter_of_settings() -> None:
+# ── opening ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_address_that_is_none_is_a_matter_of_settings(opens: OpenWire) -> None:
     with pytest.raises(ConfigError, match=r"kraken\.ws_url: 'http://x'"):
-        await open_wire("http://x", print, print, max_size=1000, timeout_s=1)
+        await opens("http://x", print, print, max_size=1000, timeout_s=1)
 
 
 async def serve(answer: bytes, *, tls: ssl.SSLContext | None = None) -> asyncio.Server:
@@ -199,11 +317,6 @@ async def serve(answer: bytes, *, tls: ssl.SSLContext | None = None) -> asyncio.
         writer.close()
 
     return await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
-
-
-def port_of(server: asyncio.Server) -> int:
-    port: int = server.sockets[0].getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize(
@@ -219,37 +332,37 @@ def port_of(server: asyncio.Server) -> int:
     ],
 )
 async def test_an_answer_that_is_no_upgrade_is_told_with_its_reason(
-    answer: bytes, complaint: str
+    opens: OpenWire, answer: bytes, complaint: str
 ) -> None:
     async with await serve(answer) as server:
         with pytest.raises(ConnectionRefusedByVenueError, match=complaint) as caught:
-            await open_wire(
+            await opens(
                 f"ws://127.0.0.1:{port_of(server)}", print, print, max_size=1000, timeout_s=5
             )
     assert caught.value.is_final == (caught.value.status == 403)
 
 
-async def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+async def test_a_server_that_says_nothing_is_given_up_in_time(opens: OpenWire) -> None:
     async with await serve(b"") as server:
         with pytest.raises(VenueUnavailableError, match=r"within 0\.05 s"):
-            await open_wire(
+            await opens(
                 f"ws://127.0.0.1:{port_of(server)}", print, print, max_size=1000, timeout_s=0.05
             )
 
 
-async def test_a_server_that_hangs_up_is_unavailable() -> None:
+async def test_a_server_that_hangs_up_is_unavailable(opens: OpenWire) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         with pytest.raises(VenueUnavailableError):
-            await open_wire(
+            await opens(
                 f"ws://127.0.0.1:{port_of(server)}", print, print, max_size=1000, timeout_s=5
             )
 
 
-async def test_a_server_that_does_not_say_goodbye_is_hung_up_on() -> None:
+async def test_a_server_that_does_not_say_goodbye_is_hung_up_on(opens: OpenWire) -> None:
     library = ServerProtocol()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -263,7 +376,7 @@ async def test_a_server_that_does_not_say_goodbye_is_hung_up_on() -> None:
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{port_of(server)}"
-        wire = await open_wire(url, print, print, max_size=1000, timeout_s=5)
+        wire = await opens(url, print, print, max_size=1000, timeout_s=5)
         await wire.close(0.05)
         async with asyncio.timeout(5):
             await wire.ended
@@ -310,7 +423,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_tls_is_spoken_with_the_server_s_name_in_the_greeting(
-    certificate: Path, encode: Any
+    opens: OpenWire, certificate: Path, encode: Any
 ) -> None:
     names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -339,7 +452,7 @@ async def test_tls_is_spoken_with_the_server_s_name_in_the_greeting(
     trust = ssl.create_default_context(cafile=certificate)
     async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
         url = f"wss://localhost:{port_of(server)}/v2"
-        wire = await open_wire(
+        wire = await opens(
             url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=5, tls=trust
         )
         async with asyncio.timeout(5):
@@ -348,7 +461,30 @@ async def test_tls_is_spoken_with_the_server_s_name_in_the_greeting(
         assert wire.ended.done()
 
         with pytest.raises(ConnectionRefusedByVenueError, match="certificate we don't trust") as no:
-            await open_wire(url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=5)
+            await opens(url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=5)
     assert no.value.is_final
     assert got == [5, 900_000]
     assert names == ["localhost"] * 2
+
+
+# ── which one ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_picows_is_refused_by_name_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("arbitrade_kraken.transports.find_spec", lambda name: None)
+
+    with pytest.raises(ConfigError, match=r"kraken\.transport: 'picows' is not installed"):
+        choose_transport("picows")
+
+
+def test_auto_is_what_measured_faster() -> None:
+    assert choose_transport("auto") is choose_transport("websockets") is open_wire
+
+
+async def test_a_port_where_nobody_listens_is_unavailable(opens: OpenWire) -> None:
+    async with await serve(b"") as server:
+        port = port_of(server)
+    with pytest.raises(VenueUnavailableError, match="can't be reached"):
+        await opens(f"ws://127.0.0.1:{port}", print, print, max_size=1000, timeout_s=5)

@@ -1,6 +1,6 @@
 """A second opinion: the same arithmetic done the slow and obvious way, in fractions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import permutations, product
 
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import settings
 
 from arbitrade.book import OrderBook
-from arbitrade.models import Instrument, Leg, Side
+from arbitrade.hot import unavailable
+from arbitrade.models import Instrument, Instruments, Leg, Side
 from arbitrade.pricing import FeeSchedule
+from arbitrade_triangular.detector import TriangularDetector
 
 # How long an example takes depends on who else uses the machine; pytest's own timeout is enough.
 settings.register_profile("no-deadline", deadline=None)
@@ -110,6 +112,46 @@ class Oracle:
                     legs = tuple(Leg(p.symbol, s) for p, s in zip(pairs, sides, strict=True))
                     found[legs] = assets
         return found
+
+
+class Seen(Mapping[str, OrderBook]):
+    """The books a detector was shown, as the engine's would be to a compiled one."""
+
+    def __init__(self, detector: TriangularDetector) -> None:
+        self._pairs = detector._pairs
+
+    def __getitem__(self, symbol: str) -> OrderBook:
+        book = self._pairs[symbol].book
+        if book is None:
+            raise KeyError(symbol)
+        return book
+
+    def __iter__(self) -> Iterator[str]:
+        return (symbol for symbol, pair in self._pairs.items() if pair.book is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@pytest.fixture(params=["interpreted", "compiled"], scope="module")
+def screen(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have every detector screen in Python, or by its compiled stage."""
+    if request.param == "interpreted":
+        yield
+        return
+    reason = unavailable("arbitrade_triangular._hot")
+    if reason is not None:
+        pytest.skip(reason)
+    begin = TriangularDetector.on_instruments
+
+    def begin_compiled(detector: TriangularDetector, instruments: Instruments) -> None:
+        begin(detector, instruments)
+        slots = {symbol: slot for slot, symbol in enumerate(instruments)}
+        assert detector.compiled_screen(slots, Seen(detector)) is not None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TriangularDetector, "on_instruments", begin_compiled)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from arbitrade.testing.strategies import book_levels, fee_schedules, level_chang
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector
 
+pytestmark = pytest.mark.usefixtures("screen")
+
 FREE = FeeSchedule(Decimal(0))
 DOLLARS = TriangularSettings(start_assets=("USD",))
 

@@ -4,8 +4,8 @@
 
 Compiled only.  Recognises the layout the venue writes, character by character, and says "not mine"
 to everything else, which `arbitrade_kraken.decoder` then reads from its text.  A level carries the
-CRC-32 of its own digits, computed while they are read; a book's checksum is folded from those, so no
-text is ever made again.
+CRC-32 of its own digits, computed while they are read; a book's checksum is folded from those, so
+no text is ever made again.
 """
 
 import cython
@@ -43,12 +43,12 @@ _SHIFT = cython.declare(uint32_t[40960])
 def _make_tables() -> cython.void:
     crc: uint32_t
     at: cython.int
-    bit: cython.int
+    _: cython.int
     place: cython.int
     zeros: cython.int
     for at in range(256):
         crc = at
-        for bit in range(8):
+        for _ in range(8):
             crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
         _BYTE[at] = crc
     for place in range(4):
@@ -208,7 +208,10 @@ def _decode(
 def _squeezed(
     frame: cython.p_const_char, length: cython.Py_ssize_t, into: cython.p_char
 ) -> cython.Py_ssize_t:
-    """Copy a frame without the white space between its tokens; return its length, 0 if it can't."""
+    """Copy a frame without the blanks behind colons and commas; return its length, 0 if it can't.
+
+    White space elsewhere may be what makes a frame no JSON, so such a frame is left alone.
+    """
     at: cython.Py_ssize_t
     size: cython.Py_ssize_t = 0
     is_text: cython.bint = False
@@ -221,7 +224,9 @@ def _squeezed(
             return 0
         if byte == 34:
             is_text = not is_text
-        elif not is_text and (byte == 32 or byte == 9):
+        elif not is_text and byte == 32:
+            if size == 0 or (into[size - 1] != 58 and into[size - 1] != 44):
+                return 0
             continue
         into[size] = byte
         size += 1
@@ -262,7 +267,8 @@ def _decode_plain(
     while mark[0] != 34 and mark - at < SYMBOL_BYTES:
         mark += 1
     size = mark - at
-    if mark[0] != 34 or end - mark < 40:
+    # Symbols are looked up padded with NUL bytes; one that brings its own is not ours.
+    if mark[0] != 34 or end - mark < 40 or size == 0 or (mark - 1)[0] == 0:
         return 0
     memcpy(cython.address(low), at, 8)
     memcpy(cython.address(high), at + 8, 8)
@@ -320,7 +326,7 @@ def _decode_plain(
         mark = at
         while at < end and 32 <= at[0] < 127 and at[0] != 34 and at[0] != 92:
             at += 1
-        if at >= end or at[0] != 34:
+        if at >= end or at[0] != 34 or at == mark:
             return 0
         delta[D_TIME_AT] = cython.cast(cython.Py_ssize_t, mark)
         delta[D_TIME_LENGTH] = at - mark
@@ -428,7 +434,14 @@ class KrakenStage:
         for at in range(size):
             self._names.slots[at] = -1
         for slot, (symbol, price_decimals, quantity_decimals) in enumerate(pairs):
-            if max(price_decimals, quantity_decimals) < MAX_DIGITS:
+            if (
+                min(price_decimals, quantity_decimals) >= 0
+                and max(price_decimals, quantity_decimals) < MAX_DIGITS
+                # Anything else stands in JSON in more than one way.
+                and symbol.isascii()
+                and symbol.isprintable()
+                and not set(symbol) & {'"', "\\"}
+            ):
                 self._add(slot, symbol.encode(), price_decimals, quantity_decimals)
         self._stage.context = cython.address(self._names)
         self._stage.decode = _decode

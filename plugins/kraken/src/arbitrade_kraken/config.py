@@ -31,7 +31,7 @@ class KrakenSettings:
     )
     transport: Literal["auto", "websockets", "picows"] = setting(
         "auto",
-        "Who reads the socket; `auto` takes picows where the extra `fast` brought it.",
+        "Who reads the socket; `auto` takes what measured faster, `picows` needs the extra `fast`.",
     )
     depth: int = setting(
         10,

@@ -25,7 +25,7 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade.protocols import Clock, FeedHandler
+from arbitrade.protocols import BufferHandler, Clock, FeedHandler
 from arbitrade_kraken import requests
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
@@ -237,6 +237,7 @@ class Connection:
             max_size=settings.max_frame_mb * 1024 * 1024,
             timeout_s=settings.connect_timeout_s,
             tls=self._shared.tls,
+            on_buffer=self._on_buffer if isinstance(self._handler, BufferHandler) else None,
         )
         self._wire = wire
         self._sent_at = self._shared.now()
@@ -348,6 +349,12 @@ class Connection:
             # it; whether it was good shows in nobody having asked for another one meanwhile.
             for symbol in _SYMBOL.findall(frame):
                 self.books.on_snapshot(symbol.decode(), self._shared.now())
+
+    def _on_buffer(self, buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
+        if self.books.snapshots_due:
+            return begin, 0  # We have to see the snapshots that are due.
+        assert isinstance(self._handler, BufferHandler)
+        return self._handler.on_buffer(self.number, buffer, begin, end)
 
     def _on_event(self, event: MarketEvent) -> None:
         match event:

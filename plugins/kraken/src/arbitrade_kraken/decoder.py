@@ -33,6 +33,8 @@ _EXACT_BELOW = 2**52
 """Integers below this, divided by a power of ten, are different doubles from their neighbours."""
 _MAX_DIGITS = 40
 """No price or amount has more digits; a longer one is a broken message."""
+_MAX_DEPTH = 10_000
+"""No book has more levels a side: ten times as many as the deepest the venue offers."""
 
 
 class _Text(str):
@@ -92,14 +94,15 @@ class KrakenDecoder:
                 (entry,) = message["data"]
                 scale = self._scales[entry["symbol"]]
                 bids, asks, checksum = entry["bids"], entry["asks"], entry["checksum"]
-                if type(checksum) is int:
+                timestamp = entry.get("timestamp") or None
+                if type(checksum) is int and (timestamp is None or type(timestamp) is str):
                     return BookDelta(
                         entry["symbol"],
                         message["type"] == "snapshot",
                         _scaled(bids, scale) if bids else (),
                         _scaled(asks, scale) if asks else (),
                         checksum,
-                        entry.get("timestamp"),
+                        timestamp,
                     )
         except (KeyError, ValueError, TypeError, _ReadText, OverflowError):
             pass  # Not the usual frame: look at it again, slowly and exactly.
@@ -116,7 +119,13 @@ class KrakenDecoder:
         if channel == "book":
             return self._book(_read_numbers_as_text(str(frame, "utf-8")))
         if channel == "instrument":
-            change = read_instrument_frame(json.loads(frame, parse_float=Decimal))
+            try:
+                content = json.loads(frame, parse_float=Decimal)
+            except ArithmeticError as error:
+                raise MessageError(
+                    f"kraken: instrument frame with a number out of range: {_excerpt(frame)}"
+                ) from error
+            change = read_instrument_frame(content)
             self.learn(change)
             return change
         if channel == "status":
@@ -140,6 +149,8 @@ class KrakenDecoder:
         if method == "unsubscribe" and message.get("success"):
             return Unsubscribed(symbol, request_id)
         if method == "subscribe" and message.get("success") and isinstance(depth, int):
+            if not 0 < depth <= _MAX_DEPTH:
+                raise MessageError(f"kraken: {symbol} subscribed at depth {depth}, out of range")
             return Subscribed(symbol, depth, request_id)
         return None
 
@@ -162,9 +173,11 @@ class KrakenDecoder:
         if scale is None:
             self.counters["unknown_pair"] += 1
             return None
-        checksum, timestamp = entry.get("checksum"), entry.get("timestamp")
+        checksum, timestamp = entry.get("checksum"), entry.get("timestamp") or None
         if not isinstance(checksum, int):
             raise MessageError(f"kraken: {symbol} book frame without a checksum")
+        if not isinstance(timestamp, str | None):
+            raise MessageError(f"kraken: {symbol} has timestamp {str(timestamp)[:60]}, not text")
         self.counters["exact"] += 1
         try:
             bids = _exact(entry.get("bids"), scale, symbol)

@@ -30,6 +30,7 @@ from arbitrade.errors import VenueUnavailableError
 from arbitrade_kraken.transport import (
     ConnectionRefusedByVenueError,
     Ending,
+    OnBuffer,
     OnEnd,
     OnMessage,
     not_upgraded,
@@ -246,8 +247,12 @@ async def open_picows_wire(
     max_size: int,
     timeout_s: float,
     tls: ssl.SSLContext | None = None,
+    on_buffer: OnBuffer | None = None,
 ) -> PicowsWire:
-    """Connect and upgrade; arguments and errors are those of `transport.open_wire`."""
+    """Connect and upgrade; arguments and errors are those of `transport.open_wire`.
+
+    `on_buffer` is not used: picows keeps its buffer for itself.
+    """
     uri = parse_address(url)
     wire = PicowsWire(on_message, on_end, max_size)
     sockets: list[socket.socket] = []

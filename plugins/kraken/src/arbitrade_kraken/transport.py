@@ -25,6 +25,7 @@ from websockets.uri import WebSocketURI, parse_uri
 from arbitrade.errors import ConfigError, VenueUnavailableError
 
 type OnMessage = Callable[[bytes], None]
+type OnBuffer = Callable[[bytearray, int, int], tuple[int, int]]
 type OnEnd = Callable[["Ending"], None]
 
 _BUFFER = 256 * 1024
@@ -111,8 +112,9 @@ class OpenWire(Protocol):
         max_size: int,
         timeout_s: float,
         tls: ssl.SSLContext | None = None,
+        on_buffer: OnBuffer | None = None,
     ) -> Awaitable[AnyWire]:
-        """Return the open connection."""
+        """Return the open connection; one that has no buffer of its own leaves `on_buffer` be."""
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -124,10 +126,19 @@ class Wire(asyncio.BufferedProtocol):
             ends the connection and stands in `failure`.
         on_end: Called once, after the last message, when the connection is gone.  What it raises
             stands in `failure` too.
+        on_buffer: Asked first, with the buffer and what of it is filled; takes the frames it can
+            and tells where the rest begins and how many it took.
     """
 
-    def __init__(self, library: ClientProtocol, on_message: OnMessage, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        library: ClientProtocol,
+        on_message: OnMessage,
+        on_end: OnEnd,
+        on_buffer: OnBuffer | None = None,
+    ) -> None:
         self._library = library
+        self._on_buffer = on_buffer
         self._max_size = library.max_message_size or 0
         self._on_message = on_message
         self._on_end = on_end
@@ -277,8 +288,14 @@ class Wire(asyncio.BufferedProtocol):
         on_message = self._on_message
         is_whole = self._library.current_size is None
         begin, frames = self._begin, 0
+        take = self._on_buffer
         try:
             while end - begin >= 2:
+                if take is not None and is_whole and buffer[begin] == _WHOLE_TEXT:
+                    begin, taken = take(buffer, begin, end)
+                    frames += taken
+                    if self._is_done or end - begin < 2:
+                        break
                 length = buffer[begin + 1]
                 start = begin + 2
                 if length >= 126:
@@ -376,7 +393,8 @@ async def open_wire(
     max_size: int,
     timeout_s: float,
     tls: ssl.SSLContext | None = None,
-    make_wire: Callable[[ClientProtocol, OnMessage, OnEnd], Wire] = Wire,
+    on_buffer: OnBuffer | None = None,
+    make_wire: Callable[[ClientProtocol, OnMessage, OnEnd, OnBuffer | None], Wire] = Wire,
 ) -> Wire:
     """Connect and upgrade.
 
@@ -387,6 +405,7 @@ async def open_wire(
         max_size: Largest message taken, in bytes.
         timeout_s: For everything until the WebSocket is open.
         tls: For `wss://`; the system's certificates when None.
+        on_buffer: See `Wire`.
         make_wire: Another receive path, for comparisons.
 
     Raises:
@@ -397,7 +416,7 @@ async def open_wire(
     uri = parse_address(url)
     # No extensions: compression costs more than it saves here.
     library = ClientProtocol(uri, max_size=max_size)
-    wire = make_wire(library, on_message, on_end)
+    wire = make_wire(library, on_message, on_end, on_buffer)
     context = (tls or ssl.create_default_context()) if uri.secure else None
     try:
         async with asyncio.timeout(timeout_s):

@@ -181,9 +181,12 @@ class TriangularDetector:
         places = {symbol: place for place, symbol in enumerate(self._pairs)}
         screen.use_slots([places.get(symbol, -1) for symbol in slots])
         self._screen, self._books = screen, books
-        for pair, book in [(p, p.book) for p in self._pairs.values() if p.book is not None]:
-            bid, ask = book.best_bid or 0, book.best_ask or 0
-            screen.move(pair.buy // 2, bid, ask, int(Changed.BOTH))
+        for symbol, place in places.items():
+            book = books.get(symbol)
+            # What the loop verified was never shown to `on_book`, so the books have to tell.
+            if book is not None and book.tradable:
+                bid, ask = book.best_bid or 0, book.best_ask or 0
+                screen.move(place, bid, ask, int(Changed.BOTH))
         return screen
 
     def live_opportunities(self, book: OrderBook) -> Iterable[Opportunity]:
@@ -191,7 +194,8 @@ class TriangularDetector:
         pair = self._pairs.get(book.symbol)
         if pair is None or self._screen is None:
             return _NOTHING
-        return self._above_threshold(self._screen.live(pair.buy // 2), book.timestamp)
+        live = self._screen.live(pair.buy // 2)
+        return self._above_threshold(live, book.timestamp) if live else _NOTHING
 
     def _add_pair(self, symbol: str) -> None:
         buy = len(self._rates)
