@@ -1,7 +1,14 @@
+from collections.abc import AsyncIterator
+
 import pytest
 
 from arbitrade import Venue
-from arbitrade.testing.contracts import VenueContract
+from arbitrade.errors import ConfigError
+from arbitrade.protocols import TradingVenue
+from arbitrade.testing.contracts import LiveVenueContract, VenueContract
+from arbitrade_kraken.config import KrakenSettings
+from arbitrade_kraken.simulator.running import running_simulator
+from arbitrade_kraken.simulator.settings import SimulatorSettings
 from arbitrade_kraken.venue import KrakenVenue
 
 
@@ -9,3 +16,19 @@ class TestKrakenVenue(VenueContract):
     @pytest.fixture
     def venue(self) -> Venue:
         return KrakenVenue()
+
+
+class TestKrakenVenueOnTheSimulator(LiveVenueContract):
+    @pytest.fixture
+    async def live_venue(self) -> AsyncIterator[Venue]:
+        settings = SimulatorSettings(symbols=("BTC/USD", "ETH/USD", "ETH/BTC"), rate=500.0)
+        async with running_simulator(settings) as simulator:
+            yield KrakenVenue(KrakenSettings(ws_url=simulator.ws, connections=2))
+
+
+def test_the_venue_takes_orders_with_the_credentials_of_its_section() -> None:
+    """It satisfies the role; without credentials it says which are missing."""
+    venue = KrakenVenue()
+    assert isinstance(venue, TradingVenue)
+    with pytest.raises(ConfigError, match="api_key"):
+        venue.make_account()

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import click
 
 from arbitrade import Settings, SettingsSection, Venue, hookimpl
+from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
 
 
 @hookimpl
 def arbitrade_register_settings() -> Iterable[SettingsSection]:
     """Own the section `kraken`."""
-    return (SettingsSection("kraken", KrakenSettings),)
+    return (SettingsSection("kraken", KrakenAccountSettings),)
 
 
 @hookimpl
@@ -31,4 +32,8 @@ def arbitrade_make_venue(settings: Settings, name: str) -> Venue | None:
     # Imported late: the network stack takes a while, and not every command needs a venue.
     from arbitrade_kraken.venue import KrakenVenue
 
-    return KrakenVenue(settings.section("kraken", KrakenSettings))
+    # Without credentials, so that no command searches the keyring that doesn't trade.
+    return KrakenVenue(
+        settings.section("kraken", KrakenSettings),
+        find_account=lambda: settings.section("kraken", KrakenAccountSettings),
+    )

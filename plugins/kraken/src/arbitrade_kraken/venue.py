@@ -7,8 +7,9 @@ import attrs
 from arbitrade.book import OrderBook
 from arbitrade.hot import load
 from arbitrade.models import Instrument, Instruments, InstrumentsChanged, VenueState
-from arbitrade.protocols import CompiledStage, Feed, FeedHandler
+from arbitrade.protocols import Account, CompiledStage, Feed, FeedHandler
 from arbitrade_kraken import messages
+from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.checksum import book_checksum
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
 from arbitrade_kraken.decoder import KrakenDecoder
@@ -16,9 +17,17 @@ from arbitrade_kraken.decoder import KrakenDecoder
 
 @attrs.frozen
 class KrakenVenue:
-    """Kraken spot over WebSocket v2."""
+    """Kraken spot over WebSocket v2.
+
+    Args:
+        settings: Of market data.
+        find_account: Asked for the credentials when an account is made, not before.
+    """
 
     settings: KrakenSettings = attrs.field(factory=KrakenSettings)
+    find_account: Callable[[], KrakenAccountSettings] = attrs.field(
+        default=KrakenAccountSettings, repr=False
+    )
     name: str = "kraken"
 
     def make_decoder(self) -> KrakenDecoder:
@@ -52,6 +61,17 @@ class KrakenVenue:
             ]
         )
         return stage
+
+    def make_account(self) -> Account:
+        """Return the account the settings have credentials for.
+
+        Raises:
+            ConfigError: There are none.
+        """
+        # Imported here: only what trades needs a REST client.
+        from arbitrade_kraken.account import make_account
+
+        return make_account(self.find_account())
 
     def read_instruments(self, content: bytes) -> InstrumentsChanged:
         """Return the instruments of an `instrument` frame or a REST `AssetPairs` answer."""
