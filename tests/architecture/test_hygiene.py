@@ -28,8 +28,9 @@ SECRETS = [
     re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])"),
     re.compile(r"\b\d{8,10}:[A-Za-z0-9_-]{35}\b"),
 ]
-# The venue's documentation prints this key to sign its example with; it opens nothing.
+# The venue's documentation prints this key, and its example signed with it; it opens nothing.
 PUBLISHED_KEYS = (
+    "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ==",
     "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg==",
 )
 

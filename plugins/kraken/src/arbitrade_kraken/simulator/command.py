@@ -46,7 +46,7 @@ class _Duration(click.ParamType[float]):
 @click.command(
     "simulate",
     epilog="""\b
-Five minutes to a first fill:
+Example, five minutes to a first fill:
   arbitrade simulate --port 8420 --pairs 20
 \b
   # in another terminal: a book, as any Kraken client reads it
