@@ -201,10 +201,15 @@ async def test_key_without_permissions_is_refused_with_all_of_them(
     assert "Query funds" not in text
 
 
-async def test_venue_without_key_information_is_taken_at_its_word(trading, venue_account):
+async def test_key_whose_permissions_nobody_tells_is_refused(
+    account_settings, venue_account, owner
+):
     venue_account.rest["GetApiKeyInfo"] = "EGeneral:Unknown method"
-    async with trading():
-        pass
+    account = make_account(account_settings())
+    with pytest.raises(AuthenticationError, match="does not tell what the API key may do"):
+        await account.run(owner)
+    assert not owner.is_ready
+    assert not venue_account.requests_of("add_order")
 
 
 async def test_pairs_of_other_countries_are_left_out(trading, venue_account):

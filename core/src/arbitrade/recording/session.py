@@ -136,7 +136,7 @@ class RecordSession:
 
     def report(self) -> RecordReport:
         """Return what was done so far."""
-        engine, writer = self._engine, self._writer
+        engine, writer, tally = self._engine, self._writer, self._engine.tally()
         return RecordReport(
             seconds=asyncio.get_running_loop().time() - self._started_s,
             frames=self._recorder.frames,
@@ -146,8 +146,8 @@ class RecordSession:
             path="" if writer.path is None else str(writer.path),
             books=len(engine.books),
             books_in_sync=engine.books_in_sync,
-            right=engine.tally().right,
-            wrong=engine.tally().wrong,
+            right=tally.right,
+            wrong=tally.wrong,
             lost_connections=self._lost,
         )
 

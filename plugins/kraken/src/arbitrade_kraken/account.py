@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from arbitrade import SystemClock
-from arbitrade.errors import ConfigError, VenueError, VenueUnavailableError
+from arbitrade.errors import AuthenticationError, ConfigError, VenueError, VenueUnavailableError
 from arbitrade.models import (
     Balance,
     ExecutionReport,
@@ -310,8 +310,12 @@ class KrakenAccount:
         try:
             key = await self._patiently(self.api.key_info)
         except RequestError as error:
-            log.warning("kraken.permissions_unknown", account=self.name, reason=str(error))
-            return
+            # What can't be checked is not allowed: the key might move funds out.
+            raise AuthenticationError(
+                f"kraken: the venue does not tell what the API key may do ({error}), so it could be"
+                " one that withdraws; not trading with it.  Look at the key on Kraken's site under "
+                "Security, API, and make a new one"
+            ) from None
         check_permissions(key)
         log.info("kraken.permissions_checked", account=self.name, called=key.name)
 
