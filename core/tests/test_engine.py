@@ -87,7 +87,7 @@ class Bench:
         self.engine = Engine(
             self.venue,
             lambda instruments: (self.detector,),
-            lambda opportunity, position: self.found.append((position, opportunity)),
+            lambda found, position: self.found.extend((position, one) for one in found),
             on_out_of_sync=self.lost.append,
             **options,  # type: ignore[arg-type]
         )

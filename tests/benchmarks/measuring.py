@@ -110,7 +110,7 @@ def make_engine(kind: str, **sections: Mapping[str, object]) -> Engine:
     settings = Settings(sections=sections)
     registry.configure(settings)
 
-    def ignore(opportunity: Opportunity, position: int) -> None:
+    def ignore(opportunities: Sequence[Opportunity], position: int) -> None:
         """Nobody trades here."""
 
     with _path_of(kind):

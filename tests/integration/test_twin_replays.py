@@ -59,7 +59,9 @@ def replayed(path: Path, is_compiled: bool, **options: Any) -> list[str]:
     engine = (make_engine if is_compiled else Engine)(
         KrakenVenue(),
         triangular,
-        lambda found, position: seen.append(f"{position} at {clock.time_ns}: {found!r}"),
+        lambda found, position: seen.extend(
+            f"{position} at {clock.time_ns}: {one!r}" for one in found
+        ),
         clock=clock,
         on_out_of_sync=lambda symbol: seen.append(f"lost {symbol}"),
         **options,

@@ -30,7 +30,7 @@ def assemble(
         settings: Everything configured.
         registry: The plugins, configured.
         venue: Whose frames the engine will take.
-        act: Called with each opportunity and its position in the input.
+        act: Called with what each frame showed and its position in the input.
         depth: Levels a side of books whose subscription nobody saw.
         clock: Tells the age of messages.
         max_lag_s: Nothing is reported from a message older than this.
@@ -59,7 +59,7 @@ def make_engine(venue: Venue, make_detectors: DetectorFactory, act: Act, **optio
     Args:
         venue: Whose frames the engine will take.
         make_detectors: Builds the detectors once the instruments are known.
-        act: Called with each opportunity and its position in the input.
+        act: Called with what each frame showed and its position in the input.
         options: Further arguments of `Engine`.
 
     Raises:

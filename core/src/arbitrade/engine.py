@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import structlog
 
 type DetectorFactory = Callable[[Instruments], Sequence[Detector]]
-type Act = Callable[[Opportunity, int], None]
+type Act = Callable[[Sequence[Opportunity], int], None]
 
 _NOTHING: tuple[Opportunity, ...] = ()
 
@@ -84,7 +84,7 @@ class Engine:
     Args:
         venue: Whose frames these are.
         make_detectors: Builds the detectors once the instruments are known.
-        act: Called with each opportunity and the `position` of the frame that showed it.
+        act: Called with everything one frame showed, never nothing, and the frame's `position`.
         depth: Levels a side of books whose subscription nobody saw; None derives it from the
             snapshot.
         max_lag_s: Nothing is reported from a message older than this; None for no limit.
@@ -238,8 +238,8 @@ class Engine:
             raise self._failure(error) from error
         self.episodes.observe(symbol, opportunities, timestamp)
         self._detections += len(opportunities)
-        for opportunity in opportunities:
-            self._act(opportunity, self.position)
+        if opportunities:
+            self._act(opportunities, self.position)
 
     def _failure(self, error: Exception) -> ArbitradeError:
         """Return what stops us when a detector raised; our own errors say enough."""

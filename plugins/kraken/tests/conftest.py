@@ -508,12 +508,13 @@ class Trader(Listener):
         self.good_at_decision: list[bool] = []
         self.engine = make(KrakenVenue(), lambda _: (self.watcher,), self._act, **options)
 
-    def _act(self, opportunity: Opportunity, position: int) -> None:
+    def _act(self, opportunities: Sequence[Opportunity], position: int) -> None:
         books = self.engine.books
-        self.decisions.append(opportunity.timestamp)
-        self.good_at_decision.append(
-            all(books[s].state is BookState.SYNCED and books[s].tradable for s in CYCLE)
-        )
+        for opportunity in opportunities:
+            self.decisions.append(opportunity.timestamp)
+            self.good_at_decision.append(
+                all(books[s].state is BookState.SYNCED and books[s].tradable for s in CYCLE)
+            )
 
     def on_frame(self, connection: int, frame: bytes) -> MarketEvent | None:
         self.pulse.beat()

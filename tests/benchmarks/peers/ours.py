@@ -3,6 +3,8 @@
 Compiled or interpreted as the environment says (`ARBITRADE_INTERPRETED`).
 """
 
+from collections.abc import Sequence
+
 from common import Feed, measure
 
 from arbitrade.app import assemble
@@ -36,7 +38,7 @@ class Arbitrade:
         return self._engine.tally().wrong
 
     @staticmethod
-    def _ignore(opportunity: Opportunity, position: int) -> None:
+    def _ignore(opportunities: Sequence[Opportunity], position: int) -> None:
         """Nobody trades here."""
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -158,15 +158,17 @@ def _replay(
 
     store = None if out is None else line.registry.make_store(settings, f"jsonl:{out}")
 
-    def ignore(opportunity: "Opportunity", position: int) -> None:
-        """Only counted."""
+    def keep(opportunities: "Sequence[Opportunity]", position: int) -> None:
+        if store is not None:
+            for opportunity in opportunities:
+                store.write(opportunity, position)
 
     clock = ReplayClock()
     engine = assemble(
         settings,
         line.registry,
         venue,
-        ignore if store is None else store.write,
+        keep,
         depth=depth,
         clock=clock,
     )

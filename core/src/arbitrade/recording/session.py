@@ -231,7 +231,7 @@ def _no_detectors(instruments: Instruments) -> tuple[Detector, ...]:
     return ()
 
 
-def _no_act(opportunity: Opportunity, position: int) -> None:
+def _no_act(opportunities: Sequence[Opportunity], position: int) -> None:
     """Nothing is detected while recording."""
 
 

@@ -114,9 +114,9 @@ class Twins:
     ) -> Engine:
         log = self._logs[at]
 
-        def act(opportunity: Opportunity, position: int) -> None:
-            self.detections += at
-            log.append(f"{position}: {opportunity!r}")
+        def act(opportunities: Sequence[Opportunity], position: int) -> None:
+            self.detections += at * len(opportunities)
+            log.extend(f"{position}: {opportunity!r}" for opportunity in opportunities)
 
         def lose(symbol: str) -> None:
             log.append(f"lost {symbol}")
