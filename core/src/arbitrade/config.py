@@ -13,7 +13,14 @@ from typing import Literal
 import attrs
 
 from arbitrade.config_fields import SettingsSection, setting
+from arbitrade.execution.settings import (
+    ExecutionSettings,
+    JournalSettings,
+    LiveSettings,
+    PaperSettings,
+)
 from arbitrade.pricing import FeeConvention, FeeSchedule
+from arbitrade.risk_limits import RiskLimits
 from arbitrade.secrets import Secret
 
 __all__ = [
@@ -21,10 +28,13 @@ __all__ = [
     "ExecutionSettings",
     "Features",
     "FeeSettings",
+    "JournalSettings",
+    "LiveSettings",
     "LogSettings",
+    "PaperSettings",
     "PluginSettings",
     "RecordingSettings",
-    "RiskSettings",
+    "RiskLimits",
     "RuntimeSettings",
     "Secret",
     "SecretSettings",
@@ -119,26 +129,6 @@ class RecordingSettings:
 
 
 @attrs.frozen
-class ExecutionSettings:
-    """What happens to an opportunity that risk has approved."""
-
-    executor: str = setting("observe", "Who carries it out; `observe` only writes it down.")
-
-
-@attrs.frozen
-class RiskSettings:
-    """When an opportunity is not worth it."""
-
-    minimum_edge_bps: Decimal = setting(
-        Decimal(0),
-        "Net edge an opportunity must exceed.",
-        unit="basis points after fees",
-        minimum=-10_000,
-        maximum=100_000,
-    )
-
-
-@attrs.frozen
 class LogSettings:
     """What is told while running, on standard error."""
 
@@ -176,7 +166,10 @@ CORE_SECTIONS: tuple[SettingsSection, ...] = (
     SettingsSection("fees", FeeSettings),
     SettingsSection("recording", RecordingSettings),
     SettingsSection("execution", ExecutionSettings),
-    SettingsSection("risk", RiskSettings),
+    SettingsSection("risk", RiskLimits),
+    SettingsSection("paper", PaperSettings),
+    SettingsSection("live", LiveSettings),
+    SettingsSection("journal", JournalSettings),
     SettingsSection("log", LogSettings),
     SettingsSection("runtime", RuntimeSettings),
     SettingsSection("secrets", SecretSettings),
@@ -201,8 +194,11 @@ class Settings:
     features: Features = Features()
     fees: FeeSettings = FeeSettings()
     recording: RecordingSettings = RecordingSettings()
-    execution: ExecutionSettings = ExecutionSettings()
-    risk: RiskSettings = RiskSettings()
+    execution: ExecutionSettings = attrs.field(factory=ExecutionSettings)
+    risk: RiskLimits = attrs.field(factory=RiskLimits)
+    paper: PaperSettings = attrs.field(factory=PaperSettings)
+    live: LiveSettings = attrs.field(factory=LiveSettings)
+    journal: JournalSettings = attrs.field(factory=JournalSettings)
     log: LogSettings = LogSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     secrets: SecretSettings = SecretSettings()

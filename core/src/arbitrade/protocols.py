@@ -8,18 +8,19 @@ from typing import Protocol, runtime_checkable
 
 from arbitrade.accounts import Account, AccountHandler
 from arbitrade.book import OrderBook
+from arbitrade.desk_roles import CycleDesk, Executor, Ticket, WayOut
 from arbitrade.models import (
     Alert,
-    Approved,
     Changed,
     Instrument,
     Instruments,
     InstrumentsChanged,
     MarketEvent,
     Opportunity,
-    Refused,
     VenueState,
 )
+from arbitrade.risk_roles import RiskRule, RiskView, SizeRule
+from arbitrade.simulation import Flow, RunningSimulation, Simulation
 
 __all__ = [
     "Account",
@@ -30,17 +31,25 @@ __all__ = [
     "CompiledDetector",
     "CompiledStage",
     "CompiledVenue",
+    "CycleDesk",
     "CycleWatcher",
     "Decoder",
     "Detector",
     "Executor",
     "Feed",
     "FeedHandler",
+    "Flow",
     "RiskRule",
+    "RiskView",
+    "RunningSimulation",
     "Service",
+    "Simulation",
+    "SizeRule",
     "Store",
+    "Ticket",
     "TradingVenue",
     "Venue",
+    "WayOut",
 ]
 
 
@@ -177,8 +186,12 @@ class Venue(Protocol):
 class TradingVenue(Venue, Protocol):
     """A venue that takes orders."""
 
-    def make_account(self) -> Account:
+    def make_account(self, clock: Clock | None = None) -> Account:
         """Return the account the settings have credentials for.
+
+        Args:
+            clock: By which deadlines are set and durations measured; None for the system's.  Both
+                of its times have to run by themselves.
 
         Raises:
             ConfigError: There are none.
@@ -249,28 +262,6 @@ class CompiledDetector(Detector, Protocol):
 
     def live_opportunities(self, book: OrderBook) -> Iterable[Opportunity]:
         """Return what `on_book` would: everything that is there now through this book's pair."""
-
-
-class RiskRule(Protocol):
-    """One reason not to trade."""
-
-    @property
-    def name(self) -> str:
-        """Unique among the rules of a run."""
-
-    def check(self, opportunity: Opportunity) -> Refused | None:
-        """Return why not, None to let it pass.  Fast and without side effects."""
-
-
-class Executor(Protocol):
-    """Turns an approved opportunity into orders."""
-
-    @property
-    def name(self) -> str:
-        """Name by which settings choose it."""
-
-    async def execute(self, approved: Approved) -> None:
-        """Carry it out, or unwind what was begun."""
 
 
 class AlertSink(Protocol):

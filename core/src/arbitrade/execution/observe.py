@@ -3,7 +3,8 @@
 import attrs
 import structlog
 
-from arbitrade.models import Approved
+from arbitrade.desk_roles import CycleDesk
+from arbitrade.models import CycleState
 
 
 @attrs.frozen
@@ -12,16 +13,17 @@ class ObserveExecutor:
 
     name: str = "observe"
 
-    async def execute(self, approved: Approved) -> None:
+    async def execute(self, desk: CycleDesk) -> CycleState:
         """Log the orders of one approved opportunity."""
-        found = approved.opportunity
+        found, plan = desk.approved.opportunity, desk.approved.plan
         structlog.stdlib.get_logger(__name__).info(
             "execution.observed",
             opportunity=found.key,
             edge_bps=str(found.edge_bps),
             would_send=[
-                f"{order.side.value} {order.quantity} {order.symbol} at {order.limit_price}"
-                for order in found.orders
+                f"{quote.side.value} {quote.quantity} {quote.symbol} at {quote.limit_price}"
+                for quote in plan.quotes
             ],
-            blocked=found.blocked,
+            blocked=plan.blocked,
         )
+        return CycleState.ABORTED_CLEAN

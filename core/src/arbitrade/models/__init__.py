@@ -1,6 +1,21 @@
 """The values that cross boundaries: frozen, typed, with their units."""
 
 from arbitrade.models.alert import Alert, Severity
+from arbitrade.models.cycle import (
+    Approved,
+    Attribution,
+    CyclePlan,
+    CycleState,
+    Flip,
+    Intent,
+    LegQuote,
+    Mode,
+    OrderRole,
+    Refused,
+    TradingState,
+    UnwindCandidate,
+    UnwindDecision,
+)
 from arbitrade.models.instrument import Asset, Instrument, Instruments, InstrumentStatus
 from arbitrade.models.market import (
     Batch,
@@ -18,15 +33,7 @@ from arbitrade.models.market import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade.models.opportunity import (
-    Approved,
-    Dust,
-    Episode,
-    Leg,
-    Opportunity,
-    PlannedOrder,
-    Refused,
-)
+from arbitrade.models.opportunity import Dust, Episode, Leg, Opportunity, PlannedOrder
 from arbitrade.models.order import (
     Accepted,
     ExecutionReport,
@@ -48,6 +55,7 @@ __all__ = [
     "Alert",
     "Approved",
     "Asset",
+    "Attribution",
     "Balance",
     "BalanceChange",
     "Batch",
@@ -55,22 +63,29 @@ __all__ = [
     "BookUnreadable",
     "Changed",
     "ConnectionLost",
+    "CyclePlan",
+    "CycleState",
     "Dust",
     "Episode",
     "ExecutionReport",
     "Fee",
     "FeeAsset",
     "FeeRates",
+    "Flip",
     "Instrument",
     "InstrumentStatus",
     "Instruments",
     "InstrumentsChanged",
+    "Intent",
     "Leg",
+    "LegQuote",
     "Level",
     "MarketEvent",
+    "Mode",
     "Opportunity",
     "OrderOutcome",
     "OrderRequest",
+    "OrderRole",
     "OrderState",
     "OrderStatus",
     "OrderType",
@@ -82,8 +97,11 @@ __all__ = [
     "Side",
     "Subscribed",
     "TimeInForce",
+    "TradingState",
     "Unknown",
     "Unsubscribed",
+    "UnwindCandidate",
+    "UnwindDecision",
     "VenueState",
     "VenueStateChanged",
 ]

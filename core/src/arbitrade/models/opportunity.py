@@ -100,28 +100,3 @@ class Episode:
     peak_profit: Decimal
     sightings: int
     lifetime_s: float | None
-
-
-@attrs.frozen
-class Approved:
-    """An opportunity every risk rule let through.  Only this fits an executor."""
-
-    opportunity: Opportunity
-
-
-@attrs.frozen
-class Refused:
-    """A risk rule said no.
-
-    Args:
-        rule: Name of the rule.
-        reason: One sentence for the operator.
-        value: What was measured.
-        limit: What is allowed.
-    """
-
-    opportunity: Opportunity
-    rule: str
-    reason: str
-    value: str
-    limit: str
