@@ -90,8 +90,18 @@ class CycleDesk(Protocol):
     def held(self) -> Mapping[str, Decimal]:
         """Return what the cycle's fills left it with; the start asset negative while it is out."""
 
+    def available(self, asset: str) -> Decimal:
+        """Return what this cycle may spend of an asset: what no other cycle reserves or holds."""
+
     def quote(self, leg: Leg, amount: Decimal) -> LegQuote:
-        """Return what converting up to `amount` would be on the book as it is now."""
+        """Return what converting up to `amount` would be on the book as it is now.
+
+        Raises:
+            ArbitradeError: There is no book to trade on.
+        """
+
+    def is_dust(self, asset: str, amount: Decimal) -> bool:
+        """Tell whether an amount is too little for any order of its asset."""
 
     def place(self, leg: int, order: PlannedOrder, role: OrderRole = OrderRole.LEG) -> Ticket:
         """Write an order down, then send it: immediate or cancel, deadline and fee asset set.

@@ -457,6 +457,11 @@ class Engine:
         return self._sizing_latency
 
     @property
+    def venue_state(self) -> VenueState:
+        """The matching engine's state as last told."""
+        return self._state
+
+    @property
     def books_in_sync(self) -> int:
         """Books that can be trusted now.  O(books)."""
         return sum(book.state is BookState.SYNCED for book in self.books.values())

@@ -37,6 +37,7 @@ __all__ = [
     "Detector",
     "Executor",
     "Feed",
+    "PairWatcher",
     "FeedHandler",
     "Flow",
     "RiskRule",
@@ -145,6 +146,10 @@ class Venue(Protocol):
     def name(self) -> str:
         """Name of the venue: the entry point's name, the settings section's name."""
 
+    @property
+    def max_lag_s(self) -> float | None:
+        """Nothing is decided on a message older than this; None for no limit."""
+
     def make_decoder(self) -> Decoder:
         """Return a fresh decoder."""
 
@@ -230,6 +235,15 @@ class CycleWatcher(Protocol):
     @property
     def cycle_count(self) -> int:
         """Directed cycles watched now."""
+
+
+@runtime_checkable
+class PairWatcher(Protocol):
+    """A detector that can tell whose books it needs; without one that can't, only those are read."""
+
+    @property
+    def symbols(self) -> Collection[str]:
+        """Pairs whose books matter to it."""
 
 
 class CompiledStage(Protocol):

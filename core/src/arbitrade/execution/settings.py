@@ -58,6 +58,13 @@ class ExecutionSettings:
         unit="reference asset",
         minimum=0,
     )
+    balance_tolerance: Decimal = setting(
+        Decimal(0),
+        "Unexplained difference between ledger and venue that is booked as external instead of "
+        "halting.",
+        unit="reference asset",
+        minimum=0,
+    )
     shutdown_grace_s: float = setting(
         20.0,
         "How long cycles under way may take to finish or unwind when the bot is stopped.",

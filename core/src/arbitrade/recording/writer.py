@@ -115,9 +115,22 @@ class RecordingWriter:
         return path
 
     def write(
-        self, frame: bytes, *, source: str = "public", connection: int = 0, received: bool = True
+        self,
+        frame: bytes,
+        *,
+        source: str = "public",
+        connection: int = 0,
+        received: bool = True,
+        time_ns: int | None = None,
     ) -> None:
         """Write one frame, its bytes as they are.
+
+        Args:
+            frame: What was sent or received.
+            source: `public`, `private`, `rest` or `control`.
+            connection: Its number.
+            received: False for what we sent.
+            time_ns: When it was handled; None for now.
 
         Raises:
             RecordingError: The disk is full or gone.  The part ends with its last whole line.
@@ -130,7 +143,7 @@ class RecordingWriter:
             # Inside JSON a line break can only be white space.
             frame = frame.replace(b"\r", b" ").replace(b"\n", b" ")
         line = b'{"t":%d,"src":"%s","conn":%d,"dir":"%s","m":%s}\n' % (
-            self.now_ns(),
+            self.now_ns() if time_ns is None else time_ns,
             source.encode(),
             connection,
             b"rx" if received else b"tx",

@@ -31,6 +31,8 @@ class EventVenue:
         self._events.append(event)
         return b"%d" % (len(self._events) - 1)
 
+    max_lag_s: float | None = None
+
     def make_decoder(self) -> "EventDecoder":
         """Return a fresh decoder."""
         return EventDecoder(self._events)

@@ -1,0 +1,76 @@
+"""Getting out of what a cycle holds, order by order, each time by the way that is cheapest then."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from arbitrade.desk_roles import held_assets
+from arbitrade.models import CycleState, PlannedOrder
+
+if TYPE_CHECKING:
+    from arbitrade.trading.cycles import Cycle, Desk
+    from arbitrade.trading.machine import Machine
+
+ZERO = Decimal(0)
+_RECONNECT_S = 30.0
+_RETRY_S = 0.25
+"""Between two attempts on the same book: what refused the last one has to change first."""
+
+
+async def unwind(desk: "Desk", machine: "Machine", cycle: "Cycle", reason: str) -> CycleState:
+    """Bring everything back to the start asset within the loss cap; return how the cycle ended."""
+    unsettled = [order for order in cycle.orders if not order.is_settled]
+    await desk.settled(*unsettled)
+    if not cycle.holdings():
+        return CycleState.ABORTED_CLEAN
+    attempts = 0
+    while attempts < machine.unwind_attempts:
+        step = _next_step(desk, machine, cycle, reason)
+        if step is None:
+            break
+        ticket = desk.place(len(cycle.orders), step, cycle.way_role)
+        await desk.settled(ticket)
+        if ticket.filled_quantity:
+            attempts = 0 if attempts < 1 else attempts
+            continue
+        attempts += 1
+        if machine.is_connection_refusal(ticket.client_id):
+            await desk.until_account_ready(_RECONNECT_S)
+        elif attempts < machine.unwind_attempts:
+            await desk.pause(_RETRY_S * attempts)
+    return _verdict(desk, machine, cycle)
+
+
+def _next_step(
+    desk: "Desk", machine: "Machine", cycle: "Cycle", reason: str
+) -> PlannedOrder | None:
+    """Return the next order on the way back, None when there is none worth sending."""
+    deficit = _deficit(machine, cycle)
+    if deficit is not None:
+        order = machine.buy_back(cycle, *deficit)
+        if order is not None:
+            return order
+    for asset, amount in held_assets(desk):
+        decision = machine.way_out(cycle, asset, amount, reason)
+        chosen = decision.chosen
+        if chosen.kind != "hold" and chosen.quotes and not chosen.quotes[0].blocked:
+            return chosen.quotes[0].order
+    return None
+
+
+def _deficit(machine: "Machine", cycle: "Cycle") -> tuple[str, Decimal] | None:
+    """Return what was spent of our inventory on the way and has to be bought back."""
+    for asset, amount in sorted(cycle.holdings().items()):
+        if asset != cycle.start and amount < 0 and not machine.is_dust(asset, amount):
+            return asset, -amount
+    return None
+
+
+def _verdict(desk: "Desk", machine: "Machine", cycle: "Cycle") -> CycleState:
+    left = {asset: amount for asset, amount in cycle.holdings().items() if asset != cycle.start}
+    worth_it = [asset for asset, amount in left.items() if not machine.is_dust(asset, amount)]
+    if worth_it:
+        cycle.reason = f"{cycle.reason}; left: " + ", ".join(
+            f"{left[asset]} {asset}" for asset in worth_it
+        )
+        return CycleState.FLAGGED
+    return CycleState.UNWOUND
