@@ -94,6 +94,19 @@ def test_detector_of_the_documentation_is_called(uv: Run, beside_core: Run, tmp_
     assert "rest in the book" in found["blocked"]
 
 
+def test_risk_rule_of_the_documentation_is_asked(uv: Run, beside_core: Run, tmp_path: Path) -> None:
+    project = extract("arbitrade-narrow", tmp_path)
+    uv("build", "--wheel", "--out-dir", tmp_path / "wheels", project)
+    beside_core("install", *(tmp_path / "wheels").glob("*.whl"))
+
+    assert "sound" in beside_core("arbitrade", "plugins", "check", "narrow", cwd=tmp_path)
+    assert "3 passed" in beside_core("pytest", "-q", project / "test_narrow.py", cwd=project)
+    shown = json.loads(
+        beside_core("arbitrade", "plugins", "show", "narrow", "--json", cwd=tmp_path)
+    )
+    assert shown["contributes"]["risk_rules"] == ["narrow_spreads"]
+
+
 def test_bell_of_the_documentation_rings(uv: Run, beside_core: Run, tmp_path: Path) -> None:
     project = extract("arbitrade-bell", tmp_path)
     uv("build", "--wheel", "--out-dir", tmp_path / "wheels", project)
@@ -145,6 +158,9 @@ def test_every_file_the_documentation_shows_is_python_or_toml_that_reads() -> No
         "arbitrade-wide/pyproject.toml",
         "arbitrade-wide/arbitrade_wide.py",
         "arbitrade-wide/test_wide.py",
+        "arbitrade-narrow/pyproject.toml",
+        "arbitrade-narrow/arbitrade_narrow.py",
+        "arbitrade-narrow/test_narrow.py",
     }
     for path, text in files.items():
         read = tomllib.loads if path.endswith(".toml") else ast.parse

@@ -21,13 +21,30 @@ class AccountHandler(Protocol):
     """Who an account reports to.  Called between two socket reads: no blocking, no await."""
 
     def on_execution(self, report: ExecutionReport, is_snapshot: bool) -> None:
-        """Take one event of an order; fills may come twice, and before the answer to the order."""
+        """Take one event of an order; fills may come twice, and before the answer to the order.
+
+        What a fill says is what the venue's ledger books: for each asset the changes of all fills
+        (a buy: +quantity of base, −cost of quote; a sell the other way round) less their fees are
+        the change of the balance, to the last digit.
+
+        A final event may come before the last fill, after a gap or when the venue reorders: an
+        order is complete when its fills add up to the `cumulative_quantity` of its final event.
+        The answer to a cancel says nothing of fills that are still on their way.
+        """
 
     def on_balance(self, change: BalanceChange) -> None:
-        """Take one change of a balance; a trade brings two, one after the other."""
+        """Take one change of a balance; a trade brings two, one after the other.
+
+        Their `reference` is the fill's `exec_id`.  Should one differ from what the fill said, it is
+        the row that counts.
+        """
 
     def on_balances(self, balances: Sequence[Balance]) -> None:
-        """Take all balances, as told when the connection was made."""
+        """Take all balances, as told when the connection was made.
+
+        `total` is the venue's own; `held` may be reckoned from open orders, without their fees.
+        `Account.balances` has it exactly.
+        """
 
     def on_gap(self, reason: str) -> None:
         """Something was missed: reconcile with what the venue says now before going on."""
@@ -80,7 +97,7 @@ class Account(Protocol):
         """
 
     async def open_orders(self) -> Sequence[OrderState]:
-        """Return the orders that stand."""
+        """Return the orders that stand, other programs' too: those without a client id of ours."""
 
     async def balances(self) -> Sequence[Balance]:
         """Return all balances that can be traded, holds included."""
@@ -89,4 +106,19 @@ class Account(Protocol):
         """Return what the account pays on these pairs now."""
 
     async def fills_since(self, start: str) -> Sequence[ExecutionReport]:
-        """Return the fills since an RFC 3339 time, oldest first, for reconciling."""
+        """Return the fills since an RFC 3339 time, oldest first, those of other programs too.
+
+        Each says the same numbers as the stream did under its `exec_id`.
+        """
+
+    async def ledger_since(self, start: str) -> Sequence[BalanceChange]:
+        """Return every change of a balance since an RFC 3339 time, oldest first, of all kinds.
+
+        Each says the same as `AccountHandler.on_balance` did under its `ledger_id`.
+        """
+
+    async def server_time_ns(self) -> int:
+        """Return the venue's time now, nanoseconds since the epoch, as fine as the venue tells it.
+
+        What is finer is cut off: a clock that agrees is ahead of it by up to that much.
+        """

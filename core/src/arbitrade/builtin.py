@@ -15,9 +15,27 @@ if TYPE_CHECKING:
 
     from arbitrade.config import Settings
     from arbitrade.migrations import MigrationSeries
-    from arbitrade.protocols import AlertSink, Executor, RiskRule, Store
+    from arbitrade.protocols import AlertSink, Executor, RiskRule, RiskView, Store
 
-COMMANDS = ("detect", "record", "config", "secrets", "plugins", "doctor")
+COMMANDS = (
+    "demo",
+    "run",
+    "detect",
+    "record",
+    "status",
+    "halt",
+    "resume",
+    "flatten",
+    "limits",
+    "report",
+    "export",
+    "audit",
+    "config",
+    "secrets",
+    "plugins",
+    "db",
+    "doctor",
+)
 """Core's commands, in the order they are shown."""
 
 
@@ -47,21 +65,31 @@ def arbitrade_make_store(settings: "Settings", url: str) -> "Store | None":
 
 
 @hookimpl
-def arbitrade_register_risk_rules(settings: "Settings") -> "list[RiskRule]":
+def arbitrade_register_risk_rules(view: "RiskView") -> "list[RiskRule]":
     """Contribute the rules nobody should trade without."""
-    from arbitrade.risk import MinimumEdge
+    from arbitrade.risk import core_rules
 
-    return [MinimumEdge(settings.risk.minimum_edge_bps)]
+    return core_rules(view)
 
 
 @hookimpl
-def arbitrade_make_executor(name: str) -> "Executor | None":
-    """Build `observe`, which sends nothing."""
-    if name != "observe":
-        return None
-    from arbitrade.execution.observe import ObserveExecutor
+def arbitrade_make_executor(settings: "Settings", name: str) -> "Executor | None":
+    """Build `sequential`, `parallel` and `observe`, which sends nothing."""
+    if name == "observe":
+        from arbitrade.execution.observe import ObserveExecutor
 
-    return ObserveExecutor()
+        return ObserveExecutor()
+    from arbitrade.execution.sequential import SequentialExecutor
+
+    chosen = settings.execution
+    sequential = SequentialExecutor(chosen.minimum_edge_to_go_on_bps)
+    if name == "sequential":
+        return sequential
+    if name == "parallel":
+        from arbitrade.execution.parallel import ParallelExecutor
+
+        return ParallelExecutor(chosen.leg_order, sequential)
+    return None
 
 
 @hookimpl

@@ -14,8 +14,10 @@ from typing import Any
 
 import attrs
 
+from arbitrade.config_secrets import FILE_SUFFIX
 from arbitrade.converter import Text
 from arbitrade.errors import ConfigError
+from arbitrade.secrets import Secret
 
 PREFIX = "ARBITRADE_"
 FOLDER_VARIABLE = "ARBITRADE_CONFIG"
@@ -225,5 +227,9 @@ def _merge_into(
             continue
         for below in [known for known in origins if known.startswith(f"{place}.")]:
             del origins[below]
+        if isinstance(value, Secret):
+            # Given in code, so on top: it beats the file that a weaker layer names for it.
+            target.pop(spelled.get(f"{key.lower()}{FILE_SUFFIX}", ""), None)
+            origins.pop(f"{place}{FILE_SUFFIX}", None)
         target[own_key] = value
         origins[place] = value.origin if isinstance(value, Text) else layer

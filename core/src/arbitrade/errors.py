@@ -8,11 +8,20 @@ The type tells the caller what to do:
     ├── PluginError            disable or upgrade the plugin
     ├── SecretError            the secret is missing, or its store can't be opened
     ├── RecordingError         the recording can't be read further; names file and line
+    ├── JournalError           the journal's folder can't be used as asked
+    │   ├── JournalFailedError      start nothing new; close it, repair the disk, open it again
+    │   ├── JournalFullError        start nothing new until what is there has been stored
+    │   └── JournalCorruptError     quarantine the damage; names file, offset and what is missing
+    ├── ControlError           the bot can't be reached or commanded; the message says how else
+    │   └── BotNotRunningError     start it, or name another account
     ├── VenueError
     │   ├── VenueUnavailableError   retry later
     │   ├── AuthenticationError     stop trading, fix the key
     │   ├── OrderRejectedError      don't retry as is
     │   └── MessageError            a frame the venue should not have sent
+    ├── DatabaseError          look at the server, the data folder or the account it runs as
+    │   ├── DatabaseUnavailableError   retry later
+    │   └── SchemaError                run `arbitrade db migrate`, or upgrade Arbitrade
     ├── BookOutOfSyncError     resubscribe
     └── BrokenCycleError       our bug: legs that don't join
 
@@ -20,6 +29,7 @@ A message has the subject, the offending value and the next step.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ArbitradeError(Exception):
@@ -63,6 +73,48 @@ class RecordingError(ArbitradeError):
         super().__init__(f"{where}: {reason}")
 
 
+class JournalError(ArbitradeError):
+    """A journal that can't be used as asked; names its folder and the next step."""
+
+
+class JournalFailedError(JournalError):
+    """The disk refused the journal, or it is closed; it takes nothing until it is opened again."""
+
+
+class JournalFullError(JournalError):
+    """More waits in the journal than it may hold; what is already in it is safe."""
+
+
+class JournalCorruptError(JournalError):
+    """Bytes in the middle of a journal that are not what was written.
+
+    Args:
+        path: The damaged file.
+        offset: Where in it the damage begins, in bytes.
+        missing: Sequence numbers that can't be read; empty if the damage lies between records.
+        reason: What is wrong there.
+    """
+
+    def __init__(self, path: Path, offset: int, missing: range, reason: str) -> None:
+        self.path = path
+        self.offset = offset
+        self.missing = missing
+        self.reason = reason
+        lost = f"records {missing[0]} to {missing[-1]}" if missing else "no record"
+        super().__init__(
+            f"{path}, byte {offset}: {reason}; {lost} missing.  Quarantine the damage to go on "
+            "without; the damaged bytes are kept"
+        )
+
+
+class ControlError(ArbitradeError):
+    """A running bot can't be reached, understood or stopped this way; names the next step."""
+
+
+class BotNotRunningError(ControlError):
+    """No bot of that account runs, as far as its control socket tells."""
+
+
 class VenueError(ArbitradeError):
     """Something between us and the venue."""
 
@@ -81,6 +133,18 @@ class OrderRejectedError(VenueError):
 
 class MessageError(VenueError):
     """A frame that can't be understood: not JSON, or not what the venue's protocol promises."""
+
+
+class DatabaseError(ArbitradeError):
+    """PostgreSQL can't be used as it is; the message names the server or folder and the fix."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """PostgreSQL can't be reached, or is starting or stopping; retry later."""
+
+
+class SchemaError(DatabaseError):
+    """The tables and the migrations don't belong together; migrate, or upgrade Arbitrade."""
 
 
 class BookOutOfSyncError(ArbitradeError):

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         Detector,
         Executor,
         RiskRule,
+        RiskView,
         Service,
+        Simulation,
         Store,
         Venue,
     )
@@ -121,6 +123,23 @@ def arbitrade_make_venue(settings: "Settings", name: str) -> "Venue | None":
     """
 
 
+@hookspec(firstresult=True)
+def arbitrade_make_simulation(settings: "Settings", name: str) -> "Simulation | None":
+    """Build a simulated venue that stands in for the real one.
+
+    Called once by commands that trade with play money, before the settings are read that the
+    simulated venue then lays its addresses over.
+
+    Args:
+        settings: Everything configured, still pointing at the real venue.
+        name: The venue to stand in for.
+
+    Returns:
+        The simulation, None when `name` is not yours.  If nobody takes it the command stops with
+        `UsageError`, naming the plugins that have one.
+    """
+
+
 @hookspec
 def arbitrade_register_detectors(
     settings: "Settings", instruments: "Instruments"
@@ -148,11 +167,17 @@ def arbitrade_register_detectors(
 
 @hookspec
 def arbitrade_register_risk_rules(
-    settings: "Settings", instruments: "Instruments"
+    settings: "Settings", instruments: "Instruments", view: "RiskView"
 ) -> "Iterable[RiskRule]":
-    """Contribute rules that may refuse an opportunity.
+    """Contribute rules that may refuse an opportunity, or make it smaller (`SizeRule`).
 
-    Called once, with the detectors.  Rules are asked in the order of their names until one refuses.
+    Called once, with the detectors, and again when the plugin is enabled at run time.  Rules are
+    asked in the order of their names; one that raises refuses, and is quarantined when it repeats.
+
+    Args:
+        settings: Everything configured.
+        instruments: All pairs with their precisions, increments and minimums.  Read-only.
+        view: What may be looked at: limits, balances, what is under way, health.
 
     Returns:
         Any number of rules.  Names must be unique; a clash stops the start with `PluginError`.

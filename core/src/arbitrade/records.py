@@ -5,7 +5,7 @@ Each is one JSON object in one journal entry:
     {"kind": "intent", "run": "<uuid>", "account": "main", "t": <ns since epoch>, "v": 1, ...fields}
 
 Amounts are decimal strings, times nanoseconds since the epoch by the run's clock.  A record is
-written once; which table it goes to stands in `arbitrade.store.writer`.  A reader meets kinds and
+written once; which table it goes to stands in `arbitrade.store.mapping`.  A reader meets kinds and
 fields of a newer version with what it knows: unknown kinds are kept and counted, never dropped.
 """
 

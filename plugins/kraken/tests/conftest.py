@@ -703,6 +703,7 @@ PERMISSIONS = [
     "query-funds",
     "query-open-trades",
     "query-closed-trades",
+    "query-ledger",
     "modify-trades",
     "close-trades",
     "create-ws-token",
@@ -743,6 +744,11 @@ class ScriptedAccount:
             "OpenOrders": {"open": {}},
             "ClosedOrders": {"closed": {}, "count": 0},
             "QueryOrders": {},
+            "Ledgers": {"ledger": {}, "count": 0},
+            "Assets": {
+                name: {"aclass": "currency", "altname": name, "decimals": decimals}
+                for name, decimals in {"ZEUR": 4, "ZUSD": 4, "SOL": 10, "XXBT": 10}.items()
+            },
             "CancelAllOrdersAfter": {"currentTime": "now", "triggerTime": "later"},
             "AssetPairs": {
                 "SOLEUR": _asset_pair("SOLEUR", "SOL/EUR", "SOL", "ZEUR"),

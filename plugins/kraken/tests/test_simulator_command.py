@@ -83,6 +83,8 @@ async def test_a_taken_port_is_named():
         (("--symbols", "BTC/XYZ"), b"BTC/XYZ"),
         (("--pairs", "3", "--symbols", "BTC/USD"), b"choose one"),
         (("--for", "soon"), b"soon"),
+        (("--balances", "USD=1,EUR=much"), b"EUR=much"),
+        (("--pairs", "3", "--balances", "XYZ=1"), b"XYZ"),
         (("--pairs", "99999"), b"99999"),
     ],
 )

@@ -179,3 +179,28 @@ async def test_strangers_trade_and_quote_and_the_market_steps_when_told():
         before = at.running.exchange.book("SOL/USD", 10)
         await at.post("/step", count=500)
         assert at.running.exchange.book("SOL/USD", 10) != before
+
+
+async def test_flows_tell_how_each_balance_came_about():
+    async with panel() as at:
+        await at.post("/accounts", name="second", balances={"EUR": "1000", "SOL": "5"})
+        await at.post("/deposit", account="second", asset="EUR", amount="20.5")
+        await at.post("/withdraw", account="second", asset="SOL", amount="1", fee="0.01")
+        at.running.exchange.deposit("second", "SOL", Decimal("0.25"), "reward")
+        flows = await at.get("/flows/second")
+        assert {key: Decimal(amount) for key, amount in flows["EUR"].items()} == {
+            "opening": 1000, "deposited": Decimal("20.5"), "withdrawn": 0, "traded": 0, "fees": 0,
+            "other": 0, "closing": Decimal("1020.5"),
+        }  # fmt: skip
+        assert {key: Decimal(amount) for key, amount in flows["SOL"].items()} == {
+            "opening": 5, "deposited": 0, "withdrawn": 1, "traded": 0, "fees": Decimal("0.01"),
+            "other": Decimal("0.25"), "closing": Decimal("4.24"),
+        }  # fmt: skip
+        assert await at.get("/discrepancies") == {"discrepancies": []}
+
+
+async def test_books_that_do_not_add_up_are_named():
+    async with panel() as at:
+        at.running.exchange.account("main").totals["EUR"] += 1
+        (found,) = (await at.get("/discrepancies"))["discrepancies"]
+        assert "EUR is not the sum of its ledger" in found

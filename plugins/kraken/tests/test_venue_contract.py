@@ -1,11 +1,17 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from arbitrade import Venue
+from arbitrade import Secret, Venue
 from arbitrade.errors import ConfigError
 from arbitrade.protocols import TradingVenue
-from arbitrade.testing.contracts import LiveVenueContract, VenueContract
+from arbitrade.testing.contracts import (
+    LiveVenueContract,
+    TradingVenueContract,
+    VenueContract,
+)
+from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
 from arbitrade_kraken.simulator.running import running_simulator
 from arbitrade_kraken.simulator.settings import SimulatorSettings
@@ -16,6 +22,15 @@ class TestKrakenVenue(VenueContract):
     @pytest.fixture
     def venue(self) -> Venue:
         return KrakenVenue()
+
+
+class TestKrakenVenueWithCredentials(TradingVenueContract):
+    @pytest.fixture
+    def trading_venue(self, tmp_path: Path) -> TradingVenue:
+        settings = KrakenAccountSettings(
+            api_key=Secret("a-key"), api_secret=Secret("a-secret"), nonce_folder=str(tmp_path)
+        )
+        return KrakenVenue(find_account=lambda: settings)
 
 
 class TestKrakenVenueOnTheSimulator(LiveVenueContract):

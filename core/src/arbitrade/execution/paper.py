@@ -129,7 +129,7 @@ class PaperVenue:
             self._now(), lambda: self._tell(OrderFound(client_id, self._state(client_id)))
         )
 
-    def reconcile(self, since_ns: int) -> None:
+    def reconcile(self, since_ns: int | None) -> None:
         """Tell all balances, by the next timer."""
 
         def told() -> None:

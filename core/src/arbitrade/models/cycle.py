@@ -227,6 +227,7 @@ class UnwindCandidate:
         received: Of the start asset; for `hold` what the amount is worth now.
         loss: Cost of what is held minus `received`, in the start asset; negative for a gain.
         blocked: Why it can't be taken; None when it can.
+        note: What it would leave behind, or that it is beyond the cap; empty for nothing.
     """
 
     kind: str
@@ -235,6 +236,7 @@ class UnwindCandidate:
     received: Decimal
     loss: Decimal
     blocked: str | None = None
+    note: str = ""
 
 
 @attrs.frozen

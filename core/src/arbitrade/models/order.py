@@ -150,10 +150,10 @@ class ExecutionReport:
         status: Where the order stands after it.
         symbol: None where the venue leaves it out; the order is known by its ids.
         side: The same.
-        last_quantity: Filled now, in base; zero unless a fill.
+        last_quantity: Filled now, in base, as the venue's ledger books it; zero unless a fill.
         last_price: In quote.
-        cost: last_quantity × last_price as the venue rounded it, in quote.
-        fees: Charged for this fill.
+        cost: last_quantity × last_price as the ledger books it, in quote.
+        fees: Charged for this fill, as the ledger books them; none of zero.
         cumulative_quantity: Filled so far, in base; None where not told.
         cumulative_cost: Paid or got so far, in quote; None where not told.
         is_maker: True if the order was resting; None where not told.

@@ -15,6 +15,7 @@ from arbitrade.plugins.discovery import CORE_DISTRIBUTION, has_core_requirement
 from arbitrade.plugins.hooks import make_manager
 from arbitrade.plugins.plugin import CORE, Plugin
 from arbitrade.plugins.registry import PluginRegistry
+from arbitrade.risk.quiet import QuietView
 from arbitrade.testing.factories import make_instruments
 
 NOT_ANYBODYS = "arbitrade-check:nobody"
@@ -112,6 +113,10 @@ def _checks(
         if "arbitrade_make_venue" in alone.implemented(only):
             alone.make_venue(settings, only)
 
+    def simulation() -> None:
+        if "arbitrade_make_simulation" in alone.implemented(only):
+            alone.make_simulation(settings, only)
+
     def migrations() -> None:
         own = [series for series in alone.migrations() if series.namespace == only]
         contributed["migrations"] = tuple(file.name for s in own for file in s.files())
@@ -122,10 +127,11 @@ def _checks(
     yield "commands", alone.commands
     yield "migrations", migrations
     yield "detectors", lambda: alone.detectors(settings, instruments, only=only)
-    yield "risk rules", lambda: alone.risk_rules(settings, instruments, only=only)
+    yield "risk rules", lambda: alone.risk_rules(settings, instruments, QuietView(), only=only)
     yield "alert sinks", lambda: alone.alert_sinks(settings, only=only)
     yield "services", lambda: alone.services(settings, SampleView(), only=only)
     yield "venue", venue
+    yield "simulation", simulation
     yield "declines what is not its own", lambda: _check_declines(plugin, settings)
 
 
@@ -156,6 +162,7 @@ def _check_declines(plugin: Plugin, settings: Settings) -> None:
     asked: dict[str, dict[str, Any]] = {
         "arbitrade_make_store": {"url": NOT_ANYBODYS},
         "arbitrade_make_venue": {"name": NOT_ANYBODYS},
+        "arbitrade_make_simulation": {"name": NOT_ANYBODYS},
         "arbitrade_make_executor": {"name": NOT_ANYBODYS},
     }
     for hook, wanted in asked.items():

@@ -32,7 +32,9 @@ from arbitrade.protocols import (
     Detector,
     Executor,
     RiskRule,
+    RiskView,
     Service,
+    Simulation,
     Store,
     Venue,
 )
@@ -149,6 +151,24 @@ class PluginRegistry(PluginSelection):
         self._owners.setdefault("venues", {})[name] = owner
         return venue
 
+    def make_simulation(self, settings: Settings, name: str) -> Simulation:
+        """Return what stands in for the venue called `name`.
+
+        Raises:
+            UsageError: Nobody has it.
+        """
+        hook = "arbitrade_make_simulation"
+        made = self._make(hook, Simulation, settings=settings, name=name)
+        if made is None:
+            raise UsageError(
+                f"venue {name!r}: no enabled plugin simulates it; "
+                f"installed and enabled with a simulation: {self._implementers(hook)}"
+            )
+        owner, simulation = made
+        called(owner, hook, simulation.name, name)
+        self._owners.setdefault("simulations", {})[name] = owner
+        return simulation
+
     def detectors(
         self, settings: Settings, instruments: "Instruments", *, only: str | None = None
     ) -> tuple[Detector, ...]:
@@ -165,7 +185,12 @@ class PluginRegistry(PluginSelection):
     # ── hooks: from opportunity to order ─────────────────────────────────────────────────────────
 
     def risk_rules(
-        self, settings: Settings, instruments: "Instruments", *, only: str | None = None
+        self,
+        settings: Settings,
+        instruments: "Instruments",
+        view: RiskView,
+        *,
+        only: str | None = None,
     ) -> tuple[RiskRule, ...]:
         """Return the risk rules of all enabled plugins, or of `only` one, sorted by name."""
         rules = self._register(
@@ -175,6 +200,7 @@ class PluginRegistry(PluginSelection):
             only,
             settings=settings,
             instruments=instruments,
+            view=view,
         )
         return tuple(sorted(rules, key=lambda rule: rule.name))
 

@@ -58,11 +58,19 @@ def _method_problem(name: str, found: object, wanted: object) -> str | None:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
         return None  # built in or compiled without a signature: the first call will tell
-    arguments = [p for p in inspect.signature(wanted).parameters if p != "self"]  # type: ignore[arg-type]  # a function of the protocol, by `_members`
+    places, names = _arguments(wanted)
     try:
-        signature.bind(*arguments)
+        signature.bind(*places, **dict.fromkeys(names))
     except TypeError as error:
-        return (
-            f"its `{name}{signature}` can't be called as `{name}({', '.join(arguments)})`: {error}"
-        )
+        call = ", ".join([*places, *(f"{argument}=…" for argument in names)])
+        return f"its `{name}{signature}` can't be called as `{name}({call})`: {error}"
     return None
+
+
+def _arguments(wanted: object) -> tuple[list[str], list[str]]:
+    """Return what a protocol's method is called with, by place and by name."""
+    parameters = inspect.signature(wanted).parameters.values()  # type: ignore[arg-type]  # a function of the protocol, by `_members`
+    given = [parameter for parameter in parameters if parameter.name != "self"]
+    by_name = [p.name for p in given if p.kind is p.KEYWORD_ONLY]
+    by_place = [p.name for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return by_place, by_name

@@ -13,10 +13,11 @@ class TestBell(AlertSinkContract):
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from functools import partial
 
 import attrs
 import pytest
@@ -24,11 +25,13 @@ from hypothesis import given, settings
 
 from arbitrade.app import make_engine
 from arbitrade.book import OrderBook
+from arbitrade.clock import SystemClock
 from arbitrade.errors import MessageError
 from arbitrade.models import (
     Accepted,
     Alert,
     BookDelta,
+    ExecutionReport,
     Instruments,
     InstrumentsChanged,
     Leg,
@@ -44,8 +47,17 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade.protocols import Account, AlertSink, Decoder, Feed, Store, Venue
-from arbitrade.testing.accounts import running_account
+from arbitrade.plugins.roles import role_problems
+from arbitrade.protocols import (
+    Account,
+    AlertSink,
+    Decoder,
+    Feed,
+    Store,
+    TradingVenue,
+    Venue,
+)
+from arbitrade.testing.accounts import AccountRecorder, running_account
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books
 
@@ -226,6 +238,29 @@ class VenueContract:
         assert not any(fresh.counters.values())
 
 
+class TradingVenueContract:
+    """What a venue that takes orders must do beside `VenueContract`; nothing is connected.
+
+    A subclass brings one fixture: `trading_venue`, whose settings have credentials.
+    """
+
+    @pytest.fixture
+    def trading_venue(self) -> TradingVenue:
+        """Return the venue under test."""
+        raise NotImplementedError("the subclass brings a fixture `trading_venue`")
+
+    def test_venue_plays_the_role(self, trading_venue: TradingVenue) -> None:
+        """By this core tells whether orders can go there."""
+        assert isinstance(trading_venue, TradingVenue)
+
+    async def test_account_is_made_with_any_clock(self, trading_venue: TradingVenue) -> None:
+        """With the system's, or with one that was handed in; either way it is the same account."""
+        usual, own = trading_venue.make_account(), trading_venue.make_account(SystemClock())
+        assert usual is not own
+        assert usual.name == own.name != ""
+        assert role_problems(own, Account) == ()
+
+
 class AccountContract:
     """What every account must do, at a venue that is there to be traded with.
 
@@ -302,6 +337,40 @@ class AccountContract:
             base, _, quote = order.symbol.partition("/")
             assert {change.asset for change in told.changes} == {base, quote}
 
+    async def test_fills_add_up_to_the_change_of_each_balance(
+        self, account: Account, taking: Callable[[str], OrderRequest]
+    ) -> None:
+        """To the last digit; and the history tells the same numbers under the same ids."""
+        async with running_account(account) as told:
+            before = {balance.asset: balance.total for balance in await account.balances()}
+            fills = await _filled(account, told, [taking(f"contract-sum-{n}") for n in range(3)])
+            after = {balance.asset: balance.total for balance in await account.balances()}
+            history = await account.fills_since("2000-01-01T00:00:00Z")
+        changes = _changes_of(fills.values())
+        assert {asset for asset in before if after[asset] != before[asset]} <= set(changes)
+        for asset, change in changes.items():
+            assert after[asset] - before.get(asset, Decimal(0)) == change, asset
+        assert {fill.exec_id: _booked(fill) for fill in history} == {
+            exec_id: _booked(fill) for exec_id, fill in fills.items()
+        }
+
+    async def test_ledger_says_what_the_stream_said(
+        self, account: Account, taking: Callable[[str], OrderRequest]
+    ) -> None:
+        """Row by row; those of a trade carry the fill's id."""
+        async with running_account(account) as told:
+            fills = await _filled(account, told, [taking("contract-ledger")])
+            ledger = await account.ledger_since("2000-01-01T00:00:00Z")
+        rows = {change.ledger_id: change for change in ledger}
+        assert all(rows[change.ledger_id] == change for change in told.changes)
+        assert {change.reference for change in told.changes} == set(fills)
+
+    async def test_venue_tells_its_time(self, account: Account) -> None:
+        """Nanoseconds since the epoch, that never go back."""
+        async with running_account(account):
+            first, second = await account.server_time_ns(), await account.server_time_ns()
+        assert 1_500_000_000_000_000_000 < first <= second < 4_000_000_000_000_000_000
+
     async def test_order_that_was_never_sent_is_none(self, account: Account) -> None:
         """Not an error: after a crash nobody knows whether it went out."""
         async with running_account(account):
@@ -367,6 +436,38 @@ class AccountContract:
         async with running_account(account):
             assert await account.cancel_all_after(60)
             assert await account.cancel_all_after(0)
+
+
+async def _filled(
+    account: Account, told: AccountRecorder, orders: Iterable[OrderRequest]
+) -> dict[str, ExecutionReport]:
+    """Send orders one after the other; return their fills by id once their rows have come too."""
+    for order in orders:
+        assert isinstance(await account.add(order), Accepted)
+        await told.until(partial(told.has_ended, order.client_id))
+    fills = {report.exec_id: report for report in told.reports if report.exec_id is not None}
+    await told.until(lambda: len(told.changes) >= 2 * len(fills))
+    return fills
+
+
+def _changes_of(fills: Iterable[ExecutionReport]) -> dict[str, Decimal]:
+    """Return what fills change: a buy +quantity −cost, a sell −quantity +cost, both less fees."""
+    changes: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for fill in fills:
+        base, _, quote = (fill.symbol or "").partition("/")
+        sign = 1 if fill.side is Side.BUY else -1
+        changes[base] += sign * fill.last_quantity
+        changes[quote] -= sign * fill.cost
+        for fee in fill.fees:
+            changes[fee.asset] -= fee.amount
+    return changes
+
+
+def _booked(fill: ExecutionReport) -> tuple[object, ...]:
+    return (
+        *(fill.order_id, fill.client_id, fill.symbol, fill.side, fill.timestamp),
+        *(fill.last_quantity, fill.last_price, fill.cost, fill.fees, fill.is_maker),
+    )
 
 
 class StoreContract:

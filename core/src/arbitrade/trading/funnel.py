@@ -64,7 +64,9 @@ class Funnel:
             run.sightings += 1
             if opportunity.profit > run.best.profit:
                 # The best sighting is the one that tells what would have flipped it.
-                run.best, run.refused = opportunity, refused
+                run.best = opportunity
+                if refused is not None and refused.reason:
+                    run.refused = refused
             return
         if run is not None:
             self._finish(key)

@@ -24,8 +24,8 @@ class Gateway(Protocol):
     def look_up(self, client_id: str) -> None:
         """Ask what became of an order; comes back as `OrderFound` or `LookUpFailed`."""
 
-    def reconcile(self, since_ns: int) -> None:
-        """Ask for fills and ledger rows since, and for all balances.
+    def reconcile(self, since_ns: int | None) -> None:
+        """Ask for all balances, and before that for fills and ledger rows since, unless None.
 
         They come back as `Execution`, `BalanceMoved` and `BalancesTold`, then `Reconciled`.
         """

@@ -135,7 +135,10 @@ def _quote(machine: "Machine", order: TrackedOrder, moment: str) -> LegQuote | N
         order.amount,
         machine.fees,
         base_step=machine.step_of(pair.base),
+        quote_step=machine.step_of(pair.quote),
         skip_lots=order.skip_lots,
+        # Holds are no part of what it would have brought.
+        available=order.amount * 2,
     )
     return None if quote.blocked else quote
 

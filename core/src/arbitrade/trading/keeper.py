@@ -48,7 +48,9 @@ class DatabaseKeeper:
                 database = await open_database(self._settings, folder=self._folder)
                 try:
                     for applied in await database.migrate(self._series):
-                        log.info("database.migrated", migration=str(applied))
+                        log.info(
+                            "database.migrated", namespace=applied.namespace, migration=applied.name
+                        )
                 except BaseException:
                     await database.close()
                     raise

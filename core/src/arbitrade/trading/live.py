@@ -11,7 +11,16 @@ import structlog
 from arbitrade.errors import ArbitradeError, JournalError, VenueUnavailableError
 from arbitrade.journal import Journal
 from arbitrade.latency import Latency, timer_overhead_ns
-from arbitrade.models import Accepted, Intent, OrderOutcome, Rejected, Side, Unknown
+from arbitrade.models import (
+    Accepted,
+    BalanceChange,
+    ExecutionReport,
+    Intent,
+    OrderOutcome,
+    Rejected,
+    Side,
+    Unknown,
+)
 from arbitrade.protocols import Account
 from arbitrade.trading.events import (
     BalanceMoved,
@@ -91,8 +100,8 @@ class LiveGateway:
         """Ask what became of an order."""
         self._start(self._look_up(client_id), f"look up {client_id}")
 
-    def reconcile(self, since_ns: int) -> None:
-        """Ask for everything since."""
+    def reconcile(self, since_ns: int | None) -> None:
+        """Ask for balances, and for what moved them since."""
         self._start(self._reconcile(since_ns), "reconcile")
 
     def taken(self, symbol: str, side: Side) -> int:
@@ -137,13 +146,16 @@ class LiveGateway:
             return
         self._tell(OrderFound(client_id, state))
 
-    async def _reconcile(self, since_ns: int) -> None:
-        since = datetime.fromtimestamp(since_ns / 1e9, UTC).isoformat()
+    async def _reconcile(self, since_ns: int | None) -> None:
+        rows: Sequence[BalanceChange] = ()
+        fills: Sequence[ExecutionReport] = ()
         try:
             async with asyncio.timeout(_ASK_S):
                 balances = await self._account.balances()
-                rows = await self._account.ledger_since(since)
-                fills = await self._account.fills_since(since)
+                if since_ns is not None:
+                    since = datetime.fromtimestamp(since_ns / 1e9, UTC).isoformat()
+                    rows = await self._account.ledger_since(since)
+                    fills = await self._account.fills_since(since)
         except (ArbitradeError, TimeoutError) as error:
             self._tell(Reconciled(str(error) or "no answer in time"))
             return

@@ -19,7 +19,7 @@ from arbitrade.config import Settings
 from arbitrade.desk_roles import Executor
 from arbitrade.errors import ArbitradeError
 from arbitrade.execution.unwind import ways_out
-from arbitrade.execution.walk import quote_leg
+from arbitrade.execution.walk import fee_in, quote_leg
 from arbitrade.ledger import Ledger
 from arbitrade.models import (
     Alert,
@@ -29,7 +29,6 @@ from arbitrade.models import (
     BalanceChange,
     CycleState,
     ExecutionReport,
-    FeeAsset,
     Instruments,
     Intent,
     Leg,
@@ -43,7 +42,7 @@ from arbitrade.models import (
     TimeInForce,
     UnwindDecision,
 )
-from arbitrade.pricing import FeeConvention, FeeSchedule
+from arbitrade.pricing import FeeSchedule
 from arbitrade.records import (
     BalanceCompared,
     BookSeen,
@@ -158,8 +157,9 @@ class Machine:
         cycle = Cycle(self.last_cycle, self.run, approved, limits, self.now_ns, dict(reserves))
         self.cycles[cycle.tag] = cycle
         self.write(CycleOpened(cycle.number, self.executor.name, approved))
-        self._snapshot_books(cycle, "decision")
         self._run(cycle, self.executor.execute(Desk(self, cycle)))
+        # After the first orders left: the books are the same, and nobody waits for it.
+        self._snapshot_books(cycle, "decision")
         return cycle
 
     def recover(self, cycle: Cycle) -> None:
@@ -296,7 +296,7 @@ class Machine:
             limit_price=order.limit_price,
             time_in_force=TimeInForce.IOC,
             deadline=self._deadline(),
-            fee_in=self._fee_in(order.side),
+            fee_in=fee_in(self.fees.charged_in, order.side),
             is_dry_run=role is OrderRole.REHEARSAL,
         )
         intent = Intent(
@@ -536,6 +536,7 @@ class Machine:
         if order.is_closed or not order.is_settled:
             return
         order.is_closed = True
+        journeys.mark_of(self, order, "fill")
         self.write(
             OrderEnded(
                 order.client_id,
@@ -583,6 +584,7 @@ class Machine:
             amount,
             self.fees,
             base_step=self.step_of(pair.base),
+            quote_step=self.step_of(pair.quote),
             skip_lots=self.skip(leg.symbol, leg.side),
             slippage_bps=self._execution.slippage_bps,
             available=wallet,
@@ -697,14 +699,6 @@ class Machine:
     def _deadline(self) -> datetime:
         at_ns = self.now_ns + self._execution.deadline_ms * 1_000_000
         return datetime.fromtimestamp(at_ns // 1_000_000 / 1000, UTC)
-
-    def _fee_in(self, side: Side) -> FeeAsset:
-        convention = self.fees.charged_in
-        if convention is FeeConvention.QUOTE:
-            return FeeAsset.QUOTE
-        if convention is FeeConvention.KRAKEN_DEFAULT:
-            return FeeAsset.QUOTE if side is Side.BUY else FeeAsset.BASE
-        return FeeAsset.BASE if side is Side.BUY else FeeAsset.QUOTE
 
     def _snapshot_books(self, cycle: Cycle, moment: str) -> None:
         for symbol in cycle.symbols:

@@ -1,12 +1,13 @@
 """The way to full size with real money: rehearse, then the smallest size, then everything."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import attrs
 
 from arbitrade.desk_roles import CycleDesk, Executor
 from arbitrade.execution.settings import LiveSettings
-from arbitrade.models import CycleState, Opportunity, OrderRole, Refused
+from arbitrade.models import CycleState, Instruments, Opportunity, OrderRole, Refused
 from arbitrade.protocols import RiskView
 from arbitrade.risk.blocked import smallest_input
 
@@ -43,12 +44,16 @@ class Ramp:
     Args:
         settings: How long each stage is.
         view: What the sizes are judged by.
+        instruments: As they are.
+        slippage_bps: What plans are made with.
         rehearsed: Cycles rehearsed so far, earlier runs included.
         small: Cycles at the smallest size so far.
     """
 
     settings: LiveSettings
     view: RiskView
+    instruments: Callable[[], Instruments]
+    slippage_bps: Decimal = ZERO
     rehearsed: int = 0
     small: int = 0
     name: str = "ramp_up"
@@ -94,5 +99,7 @@ class Ramp:
         """Return about the smallest size the venue takes, until the ramp-up is over."""
         if self.stage != "minimum":
             return None
-        least = smallest_input(opportunity, self.view)
+        least = smallest_input(
+            opportunity, self.view, self.instruments(), slippage_bps=self.slippage_bps
+        )
         return None if least is None else least * _MARGIN

@@ -89,7 +89,12 @@ class Rig:
         )
         self.trader = Trader(settings, run_id, ports, self.decisions)
         self.machine = self.trader.machine
-        self.ramp = Ramp(settings.live, self.trader.view)
+        self.ramp = Ramp(
+            settings.live,
+            self.trader.view,
+            self._instruments,
+            settings.execution.slippage_bps,
+        )
         self.real_executor = registry.make_executor(settings, settings.execution.executor)
         self.machine.executor = self.real_executor
         self.machine.on_cycle_end = self._on_cycle_end
@@ -149,7 +154,9 @@ class Rig:
                 self.trader.limit_book.change(values, actor=state.limits.actor)
             except ConfigError as error:
                 log.warning("limits.not_restored", problems=list(error.problems))
-        return state.restore(self.machine)
+        cycles = state.restore(self.machine)
+        self.trader.to_recover = cycles
+        return cycles
 
     # ── what is watched ──────────────────────────────────────────────────────────────────────────
 

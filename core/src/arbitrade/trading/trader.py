@@ -22,7 +22,6 @@ from arbitrade.execution.walk import plan_cycle
 from arbitrade.models import (
     Alert,
     Approved,
-    BalanceChange,
     CyclePlan,
     Opportunity,
     Refused,
@@ -34,6 +33,7 @@ from arbitrade.records import BalanceCompared, LimitsChanged, Record
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
 from arbitrade.risk.limits import LimitBook, texts
+from arbitrade.trading.cycles import Cycle
 from arbitrade.trading.decisions import Decisions
 from arbitrade.trading.events import (
     AccountGap,
@@ -79,6 +79,8 @@ class _Audit:
     tries: int = 0
     is_asking: bool = False
     is_done: bool = False
+    must_ask_everything: bool = False
+    differences: dict[str, Decimal] = attrs.field(factory=dict)
 
 
 class Trader:
@@ -104,6 +106,8 @@ class Trader:
         self._audit = _Audit()
         self._since_ns = 0
         self._failed_rules: set[str] = set()
+        self.to_recover: list[Cycle] = []
+        """Cycles a crash interrupted; ended once the venue can be asked."""
         self.must_reconcile = False
         """True where a venue has a ledger of its own to agree with."""
         self.on_reconciled: Callable[[], None] | None = None
@@ -181,8 +185,8 @@ class Trader:
             "approved",
             {"key": opportunity.key, "cycle": number, "spent": str(plan.spent)},
         )
-        self.funnel.add(opportunity, "approved", machine.now_ns, cycle=number)
         machine.begin(approved, limits.limits, _reserves(plan, machine.executor))
+        self.funnel.add(opportunity, "approved", machine.now_ns, cycle=number)
 
     def _refuse(
         self, opportunity: Opportunity, refused: Refused | None, plan: CyclePlan | None = None
@@ -253,6 +257,7 @@ class Trader:
             case AccountReady():
                 self._on_ready(event)
             case AccountGap():
+                self._audit.must_ask_everything = True
                 self._reconcile(event.reason)
             case Reconciled():
                 self._on_reconciled(event)
@@ -301,6 +306,10 @@ class Trader:
                 self._change_limits(event)
             case "flatten":
                 self._flatten(event)
+            case "recover":
+                for cycle in self.to_recover:
+                    self.machine.recover(cycle)
+                self.to_recover = []
             case _:
                 log.warning("command.unknown", name=event.name)
 
@@ -347,13 +356,21 @@ class Trader:
         if not self.must_reconcile or not self.machine.ledger.is_open:
             self.machine.on_balances(event.balances)
 
+    def ask_venue(self, reason: str) -> None:
+        """Compare with the venue once more."""
+        self._reconcile(reason)
+
     def _reconcile(self, reason: str) -> None:
-        """Ask the venue for everything since we last knew, unless we are at it."""
-        if not self.must_reconcile or self._audit.is_asking:
+        """Ask the venue for its balances, unless we are at it; for all rows since if they differ.
+
+        A venue counts such questions, and histories several times.
+        """
+        audit = self._audit
+        if not self.must_reconcile or audit.is_asking:
             return
         log.info("account.reconciling", reason=reason)
-        self._audit.is_asking = True
-        self.machine.gateway.reconcile(self._since_ns)
+        audit.is_asking = True
+        self.machine.gateway.reconcile(self._since_ns if audit.must_ask_everything else None)
 
     def _on_reconciled(self, event: Reconciled) -> None:
         audit, machine = self._audit, self.machine
@@ -365,14 +382,15 @@ class Trader:
             # Fills are on their way; balances can be compared when they are in.
             self._again("orders are under way")
             return
-        differences = machine.compare(audit.told)
+        differences = audit.differences = machine.compare(audit.told)
         if differences and audit.tries < _RECONCILE_TRIES:
             audit.tries += 1
+            audit.must_ask_everything = True
             self._again(f"{len(differences)} balances differ")
             return
         if differences:
             self._on_difference(differences)
-        audit.tries = 0
+        audit.tries, audit.must_ask_everything = 0, False
         audit.is_done = not differences
         self._since_ns = machine.now_ns
         if self.on_reconciled is not None:
@@ -403,15 +421,12 @@ class Trader:
     @property
     def differences(self) -> Mapping[str, Decimal]:
         """Where ledger and venue disagreed when last compared."""
-        return {} if not self._audit.told else self.machine.ledger.differences(self._audit.told)
-
-    def venue_moved(self, change: BalanceChange) -> None:
-        """Follow what the venue holds by its rows, so that differences are of now."""
-        self._audit.told[change.asset] = change.balance
+        return self._audit.differences
 
     def reconciled_until(self, time_ns: int) -> None:
         """Take over from a journal until when the account is known."""
         self._since_ns = time_ns
+        self._audit.must_ask_everything = True
 
     @property
     def is_reconciled(self) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from arbitrade.book import OrderBook
+from arbitrade.errors import BookOutOfSyncError
 from arbitrade.models import Opportunity, TradingState, VenueState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.risk.limits import LimitBook
@@ -120,7 +121,7 @@ class TraderView:
         """Planned input of open cycles."""
         total = ZERO
         for cycle in self._machine.cycles.values():
-            total += self.value(cycle.start, cycle.approved.plan.spent) or ZERO
+            total += self._worth(cycle.start, cycle.approved.plan.spent)
         return total
 
     def exposure(self, asset: str) -> Decimal:
@@ -131,9 +132,21 @@ class TraderView:
             plan = cycle.approved.plan
             if asset in plan.assets[1:]:
                 amounts.append(plan.quotes[plan.assets.index(asset) - 1].received)
-            worth = self.value(asset, max(amounts))
-            total += max(ZERO, worth or ZERO)
+            total += max(ZERO, self._worth(asset, max(amounts)))
         return total
+
+    def _worth(self, asset: str, amount: Decimal) -> Decimal:
+        """Return an amount of what is out in the reference asset.
+
+        Raises:
+            BookOutOfSyncError: No book tells, so no limit can be kept: whoever asks has to refuse.
+        """
+        worth = self.value(asset, amount)
+        if worth is None:
+            raise BookOutOfSyncError(
+                f"{amount} {asset} of open cycles can't be valued in {self.limits.reference_asset}"
+            )
+        return worth
 
     def failed_at_ns(self, key: str) -> int | None:
         """Return when such a cycle last failed."""

@@ -15,6 +15,7 @@ from arbitrade import SystemClock
 from arbitrade.errors import AuthenticationError, ConfigError, VenueError, VenueUnavailableError
 from arbitrade.models import (
     Balance,
+    BalanceChange,
     ExecutionReport,
     FeeRates,
     OrderOutcome,
@@ -49,8 +50,12 @@ _GOODBYE_S = 3.0
 _LEDGER_IDS_KEPT = 5000
 
 
-def make_account(settings: KrakenAccountSettings) -> "KrakenAccount":
+def make_account(settings: KrakenAccountSettings, clock: Clock | None = None) -> "KrakenAccount":
     """Return the account the settings have credentials for.
+
+    Args:
+        settings: Section `kraken`.
+        clock: For deadlines and durations; None for the system's.
 
     Raises:
         ConfigError: There are none.
@@ -67,7 +72,7 @@ def make_account(settings: KrakenAccountSettings) -> "KrakenAccount":
             f"kraken.dead_man_every_s: {settings.dead_man_every_s:g} s is more than half of "
             f"kraken.dead_man_s ({settings.dead_man_s} s): one lost answer would cancel everything"
         )
-    return KrakenAccount(settings)
+    return KrakenAccount(settings, clock)
 
 
 class KrakenAccount:
@@ -75,7 +80,8 @@ class KrakenAccount:
 
     Args:
         settings: Section `kraken`, with credentials.
-        clock: For deadlines, nonces and durations.
+        clock: For deadlines and durations.  Nonces come from the system's clock whatever is
+            given here: a number too large, once used, spoils the key for every other program.
         random: For the jitter of waits.
         sleep: How to wait between REST calls.
     """
@@ -94,7 +100,7 @@ class KrakenAccount:
         self._calls = CallBudget(settings.tier, self._now)
         self._rest = RestClient(
             settings.rest_url,
-            _credentials(settings, clock),
+            _credentials(settings),
             budget=self._calls,
             timeout_s=settings.rest_timeout_s,
             patience_s=settings.rest_patience_s,
@@ -123,6 +129,7 @@ class KrakenAccount:
         self._missing: list[Entry] = []
         self._heard_at: str | None = None
         self._ledger_ids: dict[str, None] = {}
+        self._ledger_differences = 0
 
     def __repr__(self) -> str:
         return f"<KrakenAccount {self.name} ready={self._is_ready}>"
@@ -133,8 +140,11 @@ class KrakenAccount:
         return self._settings.account
 
     def statistics(self) -> Mapping[str, int]:
-        """Return what was coped with: reconnects, gaps, duplicates, silences, late answers."""
-        return dict(self._private.counters)
+        """Return what was coped with: reconnects, gaps, duplicates, silences, late answers.
+
+        `ledger_differences` are rows of the ledger that their fill did not let expect.
+        """
+        return {**self._private.counters, "ledger_differences": self._ledger_differences}
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
@@ -149,6 +159,7 @@ class KrakenAccount:
         try:
             await self._check_key()
             self._desk.allowed = await self._patiently(self.allowed_symbols)
+            self._table.precisions = await self._patiently(self.api.precisions)
             await self._private.run()
         finally:
             try:
@@ -234,6 +245,14 @@ class KrakenAccount:
         """Return the fills since an RFC 3339 time, oldest first, for reconciling."""
         return await self.api.fills(start, self._table.client_ids())
 
+    async def ledger_since(self, start: str) -> Sequence[BalanceChange]:
+        """Return every change of a balance since an RFC 3339 time, oldest first."""
+        return await self.api.ledger(start)
+
+    async def server_time_ns(self) -> int:
+        """Return the venue's time, nanoseconds since the epoch; it tells whole seconds only."""
+        return int((await self.api.server_time()).timestamp()) * 1_000_000_000
+
     # ── what the private connection tells ────────────────────────────────────────────────────────
 
     def on_executions(self, message: Mapping[str, Any], *, is_snapshot: bool) -> None:
@@ -269,6 +288,7 @@ class KrakenAccount:
                 self._ledger_ids[change.ledger_id] = None
                 if len(self._ledger_ids) > _LEDGER_IDS_KEPT:
                     del self._ledger_ids[next(iter(self._ledger_ids))]
+            self._compare(change)
             if self._handler is not None:
                 self._handler.on_balance(change)
 
@@ -350,6 +370,20 @@ class KrakenAccount:
         if self._handler is not None:
             self._handler.on_execution(report, is_snapshot)
 
+    def _compare(self, change: BalanceChange) -> None:
+        """Count what is booked otherwise than the fill let expect; it is never hidden."""
+        expected = self._table.expected_change(change.reference, change.asset)
+        if expected is not None and expected != change.amount - change.fee:
+            self._ledger_differences += 1
+            log.warning(
+                "kraken.ledger_differs",
+                account=self.name,
+                exec_id=change.reference,
+                asset=change.asset,
+                expected=str(expected),
+                booked=str(change.amount - change.fee),
+            )
+
     def _learn_counter(self, row: Mapping[str, Any]) -> None:
         symbol = row.get("symbol")
         for name in _RATE_COUNTERS:
@@ -394,9 +428,9 @@ class KrakenAccount:
         return self._clock.monotonic_ns() / 1e9
 
 
-def _credentials(settings: KrakenAccountSettings, clock: Clock) -> Credentials | None:
+def _credentials(settings: KrakenAccountSettings) -> Credentials | None:
     if settings.api_key is None or settings.api_secret is None:
         return None
     folder = Path(settings.nonce_folder).expanduser()
-    nonces = NonceFile.for_key(folder, settings.api_key.reveal(), clock)
+    nonces = NonceFile.for_key(folder, settings.api_key.reveal())
     return Credentials(settings.api_key, settings.api_secret, nonces)

@@ -3,7 +3,7 @@
 No result is looked up by the name it was asked for with: the venue answers under names of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -192,22 +192,28 @@ def read_trades(result: object, names: PairNames) -> tuple[list[Trade], int | No
     return [_trade(key, row, names) for key, row in rows], None if count is None else int(count)
 
 
-def read_ledger(result: object) -> list[BalanceChange]:
-    """Return the rows of one `Ledgers` page."""
+@attrs.frozen
+class LedgerPage:
+    """A page of the ledger.
+
+    Args:
+        rows: Newest first; without those of wallets that can't be traded from (`SOL.F`).
+        ids: Of all rows, those too.
+        count: How many there are on all pages, None where not told.
+    """
+
+    rows: Sequence[BalanceChange]
+    ids: Set[str]
+    count: int | None
+
+
+def read_ledger(result: object) -> LedgerPage:
+    """Return what is on one `Ledgers` page."""
     answer = _object(result, "Ledgers")
-    return [
-        BalanceChange(
-            ledger_id=key,
-            reference=str(row.get("refid") or ""),
-            kind=str(row.get("type") or ""),
-            asset=asset_name(_text(row, "asset")),
-            amount=_amount(row, "amount"),
-            fee=_amount(row, "fee"),
-            balance=_amount(row, "balance"),
-            timestamp=_moment(row.get("time")),
-        )
-        for key, row in _rows(answer.get("ledger") or {}, "Ledgers")
-    ]
+    count = answer.get("count")
+    entries = dict(_rows(answer.get("ledger") or {}, "Ledgers"))
+    rows = [_change(key, row) for key, row in entries.items() if "." not in _text(row, "asset")]
+    return LedgerPage(rows, frozenset(entries), None if count is None else int(count))
 
 
 def read_count(result: object, method: str) -> int:
@@ -282,6 +288,19 @@ def _trade(exec_id: str, row: Mapping[str, Any], names: PairNames) -> Trade:
         timestamp=_moment(row.get("time")),
     )
     return Trade(fill, order_id)
+
+
+def _change(ledger_id: str, row: Mapping[str, Any]) -> BalanceChange:
+    return BalanceChange(
+        ledger_id=ledger_id,
+        reference=str(row.get("refid") or ""),
+        kind=str(row.get("type") or ""),
+        asset=asset_name(_text(row, "asset")),
+        amount=_amount(row, "amount"),
+        fee=_amount(row, "fee"),
+        balance=_amount(row, "balance"),
+        timestamp=_moment(row.get("time")),
+    )
 
 
 def _object(value: object, what: str) -> Mapping[str, Any]:

@@ -1,11 +1,13 @@
 """The endpoints of the REST API that we use, each with what it costs and what it means."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import attrs
+import structlog
 
 from arbitrade.errors import MessageError, UsageError
 from arbitrade.models import (
@@ -20,13 +22,19 @@ from arbitrade.models import (
 )
 from arbitrade_kraken import answers
 from arbitrade_kraken.answers import KeyInfo, PairNames, Token, Trade
+from arbitrade_kraken.bookings import Precisions, as_booked, from_rows
 from arbitrade_kraken.messages import read_asset_pairs
 from arbitrade_kraken.rest import RestClient
+
+log = structlog.stdlib.get_logger(__name__)
 
 _HISTORY_COST = 4.0
 """Trades and ledgers; older documentation says 2."""
 _QUERY_MOST = 50
 _FEES_MOST = 200
+_LEDGER_EARLIER = timedelta(seconds=1)
+"""Nothing promises that a fill and its rows in the ledger have the same time."""
+_LONG_AGO = "1970-01-01T00:00:00Z"
 _PAGES_MOST = 200
 """A history that never ends is a bug, ours or the venue's."""
 
@@ -41,6 +49,7 @@ class KrakenApi:
 
     client: RestClient
     _names: PairNames | None = attrs.field(default=None, init=False)
+    _precisions: Precisions | None = attrs.field(default=None, init=False)
 
     # ── public ───────────────────────────────────────────────────────────────────────────────────
 
@@ -56,6 +65,12 @@ class KrakenApi:
     async def assets(self) -> list[Asset]:
         """Return every asset, by its v2 name."""
         return answers.read_assets(await self.client.public("Assets"))
+
+    async def precisions(self) -> Precisions:
+        """Return the decimals of the ledger by asset; asked for once."""
+        if self._precisions is None:
+            self._precisions = {asset.name: asset.precision for asset in await self.assets()}
+        return self._precisions
 
     async def instruments(self, country: str = "") -> InstrumentsChanged:
         """Return every pair, or those that may be traded from a country (two letters)."""
@@ -100,20 +115,24 @@ class KrakenApi:
         return rates
 
     async def ledger(self, start: str, kind: str = "all") -> list[BalanceChange]:
-        """Return the ledger since an RFC 3339 time, oldest first."""
+        """Return the trading wallet's ledger since an RFC 3339 time, oldest first."""
         rows: dict[str, BalanceChange] = {}
+        seen: set[str] = set()
         fields = {"start": _seconds(start), "type": kind}
         for _ in range(_PAGES_MOST):
             page = answers.read_ledger(
                 await self.client.private(
-                    "Ledgers", {**fields, "ofs": str(len(rows))}, cost=_HISTORY_COST
+                    "Ledgers", {**fields, "ofs": str(len(seen))}, cost=_HISTORY_COST
                 )
             )
-            new = [row for row in page if row.ledger_id not in rows]
-            rows.update((row.ledger_id, row) for row in new)
-            if not new:
+            # New rows push older ones to the next page, where they are seen a second time.
+            is_news = not page.ids <= seen
+            seen |= page.ids
+            rows.update((row.ledger_id, row) for row in page.rows)
+            if not is_news or (page.count is not None and len(seen) >= page.count):
                 break
-        return sorted(rows.values(), key=lambda row: row.timestamp or "")
+        kept = [row for row in rows.values() if not _is_before(row.timestamp, start)]
+        return _oldest_first(kept, lambda row: row.timestamp)
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────
 
@@ -156,23 +175,46 @@ class KrakenApi:
             )
             if not new or (count is not None and len(trades) >= count):
                 break
-        return sorted(trades.values(), key=lambda trade: trade.fill.timestamp or "")
+        return _oldest_first(list(trades.values()), lambda trade: trade.fill.timestamp)
 
     async def fills(
         self, start: str, known: dict[str, str | None] | None = None
     ) -> list[ExecutionReport]:
         """Return the fills since an RFC 3339 time, oldest first, with our ids where there are any.
 
+        Amounts are those of the ledger, which also tells in which asset a fee was taken; a fill
+        whose rows can't be found is told as the ledger would round it.
+
         Args:
             start: The first moment that counts.
             known: Our ids by the venue's, as far as we know; the others are asked for.
         """
-        trades = [trade for trade in await self.trades(start) if not _is_before(trade.fill, start)]
+        history = await self.trades(start)
+        trades = await self._booked(
+            [trade for trade in history if not _is_before(trade.fill.timestamp, start)]
+        )
         ids = dict(known or {})
         unknown = sorted({trade.order_id for trade in trades} - ids.keys())
         for state in await self.query_orders(unknown):
             ids[state.order_id] = state.client_id
         return answers.with_client_ids(trades, ids)
+
+    async def _booked(self, trades: Sequence[Trade]) -> list[Trade]:
+        if not trades:
+            return []
+        since = _moment(trades[0].fill.timestamp or _LONG_AGO) - _LEDGER_EARLIER
+        rows: defaultdict[str, list[BalanceChange]] = defaultdict(list)
+        for row in await self.ledger(since.isoformat(), "trade"):
+            rows[row.reference].append(row)
+        precisions = await self.precisions()
+        done, missing = [], 0
+        for trade in trades:
+            fill = from_rows(trade.fill, rows[trade.fill.exec_id or ""])
+            missing += fill is None
+            done.append(attrs.evolve(trade, fill=fill or as_booked(trade.fill, precisions)))
+        if missing:
+            log.warning("kraken.ledger_lacks_fills", fills=missing)
+        return done
 
     # ── cancels, when the WebSocket is down ──────────────────────────────────────────────────────
 
@@ -216,5 +258,12 @@ def _seconds(text: str) -> str:
     return format(Decimal(micros).scaleb(-6), "f")
 
 
-def _is_before(fill: ExecutionReport, start: str) -> bool:
-    return fill.timestamp is not None and _moment(fill.timestamp) < _moment(start)
+def _is_before(timestamp: str | None, start: str) -> bool:
+    return timestamp is not None and _moment(timestamp) < _moment(start)
+
+
+def _oldest_first[T](rows: Sequence[T], timestamp: Callable[[T], str | None]) -> list[T]:
+    """Return rows the other way round: they come newest first, and some at the same time."""
+    ordered = list(reversed(rows))
+    ordered.sort(key=lambda row: timestamp(row) or "")
+    return ordered

@@ -22,6 +22,7 @@ from arbitrade.models import (
     Side,
     TimeInForce,
 )
+from arbitrade_kraken.bookings import Precisions, as_booked, changes_of
 
 _ZERO = Decimal(0)
 _KEPT = 5000
@@ -69,10 +70,12 @@ class OrderTable:
     """All orders of the account that we have heard of since the start."""
 
     def __init__(self) -> None:
+        self.precisions: Precisions = {}
+        """Decimals of the venue's ledger by asset; fills are told as they are booked there."""
         self._by_client: dict[str, Entry] = {}
         self._by_order: dict[str, Entry] = {}
         self._ended: OrderedDict[int, Entry] = OrderedDict()
-        self._fills: OrderedDict[str, None] = OrderedDict()
+        self._fills: OrderedDict[str, Mapping[str, Decimal]] = OrderedDict()
 
     def register(self, order: OrderRequest, deadline_s: float) -> None:
         """Enter an order that is about to be sent."""
@@ -138,10 +141,17 @@ class OrderTable:
         """Tell whether a fill was not seen before, and remember it."""
         if exec_id in self._fills:
             return False
-        self._fills[exec_id] = None
+        self._fills[exec_id] = {}
         if len(self._fills) > _KEPT:
             self._fills.popitem(last=False)
         return True
+
+    def expected_change(self, exec_id: str, asset: str) -> Decimal | None:
+        """Return by how much the balance of an asset must change by a fill that was told.
+
+        None when the fill was not told by the stream, or long ago.
+        """
+        return self._fills.get(exec_id, {}).get(asset)
 
     def read(self, row: Mapping[str, Any], *, is_snapshot: bool) -> ExecutionReport | None:
         """Return the report in a row of `executions`, what it leaves out put in.
@@ -171,7 +181,7 @@ class OrderTable:
         if is_snapshot and is_fill:
             told = entry.status if entry.status.is_final else told
         self._move(entry, told)
-        return ExecutionReport(
+        report = ExecutionReport(
             order_id=order_id,
             client_id=entry.client_id,
             exec_id=exec_id,
@@ -189,6 +199,11 @@ class OrderTable:
             reason=row.get("reason") or row.get("cancel_reason"),
             timestamp=row.get("timestamp"),
         )
+        if exec_id is None:
+            return report
+        booked = as_booked(report, self.precisions)
+        self._fills[exec_id] = changes_of(booked)
+        return booked
 
     def _entry(self, order_id: str, client_id: str | None) -> Entry:
         entry = self._by_order.get(order_id)

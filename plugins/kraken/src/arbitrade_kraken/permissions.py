@@ -7,6 +7,7 @@ NEEDED = {
     "query-funds": "Query funds",
     "query-open-trades": "Query open orders & trades",
     "query-closed-trades": "Query closed orders & trades",
+    "query-ledger": "Query ledger entries",
     "modify-trades": "Create & modify orders",
     "close-trades": "Cancel & close orders",
     "create-ws-token": "WebSocket interface",

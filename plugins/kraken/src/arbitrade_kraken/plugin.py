@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import click
 
 from arbitrade import Settings, SettingsSection, Venue, hookimpl
+from arbitrade.protocols import Simulation
 from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
 
@@ -37,3 +38,13 @@ def arbitrade_make_venue(settings: Settings, name: str) -> Venue | None:
         settings.section("kraken", KrakenSettings),
         find_account=lambda: settings.section("kraken", KrakenAccountSettings),
     )
+
+
+@hookimpl
+def arbitrade_make_simulation(name: str) -> Simulation | None:
+    """Build the simulator in a process of its own."""
+    if name != "kraken":
+        return None
+    from arbitrade_kraken.simulation import KrakenSimulation
+
+    return KrakenSimulation()

@@ -7,7 +7,7 @@ import attrs
 from arbitrade.book import OrderBook
 from arbitrade.hot import load
 from arbitrade.models import Instrument, Instruments, InstrumentsChanged, VenueState
-from arbitrade.protocols import Account, CompiledStage, Feed, FeedHandler
+from arbitrade.protocols import Account, Clock, CompiledStage, Feed, FeedHandler
 from arbitrade_kraken import messages
 from arbitrade_kraken.account_config import KrakenAccountSettings
 from arbitrade_kraken.checksum import book_checksum
@@ -29,6 +29,11 @@ class KrakenVenue:
         default=KrakenAccountSettings, repr=False
     )
     name: str = "kraken"
+
+    @property
+    def max_lag_s(self) -> float | None:
+        """Nothing is decided on a message older than this: `kraken.max_lag_s`."""
+        return self.settings.max_lag_s
 
     def make_decoder(self) -> KrakenDecoder:
         """Return a fresh decoder."""
@@ -62,8 +67,11 @@ class KrakenVenue:
         )
         return stage
 
-    def make_account(self) -> Account:
+    def make_account(self, clock: Clock | None = None) -> Account:
         """Return the account the settings have credentials for.
+
+        Args:
+            clock: For deadlines and durations; None for the system's.
 
         Raises:
             ConfigError: There are none.
@@ -71,7 +79,7 @@ class KrakenVenue:
         # Imported here: only what trades needs a REST client.
         from arbitrade_kraken.account import make_account
 
-        return make_account(self.find_account())
+        return make_account(self.find_account(), clock)
 
     def read_instruments(self, content: bytes) -> InstrumentsChanged:
         """Return the instruments of an `instrument` frame or a REST `AssetPairs` answer."""

@@ -78,6 +78,7 @@ class Account:
         orders: All orders ever, by id, oldest first.
         standing: The open ones.
         clients: Ids of open orders by `cl_ord_id`.
+        opening: What it began with, by v2 asset; in the ledger these are its first deposits.
         dead_man_s: When everything will be cancelled, whole seconds since the epoch.
     """
 
@@ -93,6 +94,7 @@ class Account:
     clients: dict[str, str] = attrs.field(factory=dict)
     fills: list[Fill] = attrs.field(factory=list)
     ledger: list[LedgerEntry] = attrs.field(factory=list)
+    opening: dict[str, Decimal] = attrs.field(factory=dict)
     dead_man_s: int | None = None
     _held: dict[str, Decimal] = attrs.field(factory=dict)
 

@@ -1,8 +1,11 @@
 """`arbitrade simulate`: the simulator as a process of its own."""
 
 import asyncio
+import os
 import signal
-from decimal import Decimal
+import threading
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +46,30 @@ class _Duration(click.ParamType[float]):
         return seconds
 
 
+class _Balances(click.ParamType[dict[str, Decimal]]):
+    """`USD=1000,EUR=250.50`."""
+
+    name = "balances"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Decimal]:
+        """Return amounts by asset."""
+        if isinstance(value, dict):
+            return value
+        amounts: dict[str, Decimal] = {}
+        for part in str(value).split(","):
+            asset, equals, text = (word.strip() for word in part.partition("="))
+            try:
+                amount = Decimal(text)
+            except InvalidOperation:
+                amount = Decimal(-1)
+            if not (asset and equals and amount.is_finite() and amount >= 0) or asset in amounts:
+                self.fail(f"{part.strip()!r} is no balance; write USD=1000,EUR=250.50", param, ctx)
+            amounts[asset] = amount
+        return amounts
+
+
 @click.command(
     "simulate",
     epilog="""\b
@@ -67,6 +94,7 @@ Example, five minutes to a first fill:
 Other examples:
   arbitrade simulate --json --for 60s          a script reads the first line
   arbitrade simulate --symbols BTC/USD,ETH/USD,ETH/BTC --seed 7 --rate 50
+  arbitrade simulate --account me --balances USD=1000,EUR=250.50
   arbitrade simulate --from session.jsonl.zst  a recorded market instead of a generated one""",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -101,7 +129,19 @@ Other examples:
     metavar="RECORDING",
     help="Drive the market by a recording.",
 )
+@click.option("--account", default="main", show_default=True, help="Name of the funded account.")
+@click.option(
+    "--balances",
+    type=_Balances(),
+    metavar="ASSET=AMOUNT,…",
+    help="What it begins with.  [default: plenty of what is listed]",
+)
 @click.option("--for", "seconds", type=_Duration(), help="End by itself after 30s, 10m, 2h, …")
+@click.option(
+    "--while-stdin",
+    is_flag=True,
+    help="End when standard input is closed: with the process that holds its other end.",
+)
 @click.option("--prompt", is_flag=True, help="Answer without the venue's delays.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the first line.")
 def simulate_command(
@@ -112,7 +152,10 @@ def simulate_command(
     seed: int,
     rate: float,
     recording: Path | None,
+    account: str,
+    balances: dict[str, Decimal] | None,
     seconds: float | None,
+    while_stdin: bool,
     prompt: bool,
     as_json: bool,
 ) -> None:
@@ -135,17 +178,23 @@ def simulate_command(
         seed=seed,
         rate=rate,
         recording=recording,
+        account=account,
+        balances=balances,
         wire=wire.prompt() if prompt else wire,
     )
-    asyncio.run(_simulate(settings, seconds, as_json))
+    asyncio.run(_simulate(settings, seconds, as_json, while_stdin))
 
 
-async def _simulate(settings: "SimulatorSettings", seconds: float | None, as_json: bool) -> None:
+async def _simulate(
+    settings: "SimulatorSettings", seconds: float | None, as_json: bool, while_stdin: bool
+) -> None:
     from arbitrade_kraken.simulator.running import running_simulator
 
     stop = asyncio.Event()
     _stop_on_signals(stop)
     loop = asyncio.get_running_loop()
+    if while_stdin:
+        _stop_with_stdin(stop, loop)
     async with running_simulator(settings) as simulator:
         began = loop.time()
         click.echo(_as_json(simulator) if as_json else _as_text(simulator))
@@ -205,3 +254,20 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+def _stop_with_stdin(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    """End when the other end of standard input is closed, even by a process that was killed.
+
+    In a thread and by plain reads: there an event loop can't wait for pipes on Windows, and a lock
+    of `sys.stdin` held by a thread would break the interpreter's end.
+    """
+
+    def wait() -> None:
+        with suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        with suppress(RuntimeError):  # The loop is closed: it ended some other way.
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, name="while-stdin", daemon=True).start()

@@ -16,6 +16,7 @@ from arbitrade_kraken.simulator.clock import MovableClock
 from arbitrade_kraken.simulator.exchange import Exchange
 from arbitrade_kraken.simulator.faults import EXCHANGE_FAULTS, WIRE_FAULTS
 from arbitrade_kraken.simulator.frames import Levels, units
+from arbitrade_kraken.simulator.oracle import Oracle
 from arbitrade_kraken.simulator.orders import VenueRefusal
 from arbitrade_kraken.simulator.wire import dumps
 
@@ -40,6 +41,7 @@ class Control:
         about: Callable[[], Row],
     ) -> None:
         self._exchange = exchange
+        self._oracle_of_all = Oracle(exchange)
         self._clock = clock
         self._poke = poke
         self._about = about
@@ -65,6 +67,8 @@ class Control:
             post("/control/deposit", self._answer(self._deposit)),
             post("/control/withdraw", self._answer(self._withdraw)),
             get("/control/oracle/{account}", self._answer(self._oracle)),
+            get("/control/flows/{account}", self._answer(self._flows)),
+            get("/control/discrepancies", self._answer(self._discrepancies)),
             get("/control/book/{base}/{quote}", self._answer(self._book)),
         ]
 
@@ -211,6 +215,15 @@ class Control:
             "ledger": list(exchange.ledger(name)),
             "volume_30d": exchange.volume_30d(name),
         }
+
+    def _flows(self, wishes: "Wishes") -> Row:
+        flows = self._oracle_of_all.flows(wishes.text("account"))
+        return {
+            name: attrs.asdict(flow) | {"closing": flow.closing} for name, flow in flows.items()
+        }
+
+    def _discrepancies(self, wishes: "Wishes") -> Row:
+        return {"discrepancies": list(self._oracle_of_all.discrepancies())}
 
     def _book(self, wishes: "Wishes") -> Row:
         symbol = f"{wishes.text('base')}/{wishes.text('quote')}"

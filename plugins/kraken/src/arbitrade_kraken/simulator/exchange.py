@@ -308,6 +308,7 @@ class Exchange:
         self._accounts[name] = account
         for asset, amount in (balances or {}).items():
             self.deposit(name, asset, amount)
+            account.opening[asset] = amount
         return account
 
     def account(self, name: str) -> Account:

@@ -6,11 +6,11 @@ oracle.flow("alice", "EUR")      # opening, deposited, withdrawn, traded, fees, 
 oracle.taken("SOL/EUR")          # what accounts took from the book, fill by fill
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-import attrs
-
+from arbitrade.protocols import Flow
 from arbitrade_kraken.simulator.accounts import Account
 from arbitrade_kraken.simulator.entry import is_matching
 from arbitrade_kraken.simulator.exchange import Exchange
@@ -18,30 +18,8 @@ from arbitrade_kraken.simulator.orders import Fill
 
 ZERO = Decimal(0)
 
-
-@attrs.frozen
-class Flow:
-    """What happened to an asset of an account.
-
-    Args:
-        deposited: Positive.
-        withdrawn: Positive.
-        traded: Σ amounts of trades, signed.
-        fees: Σ fees of all rows, positive.
-        other: Σ amounts of rows of any other kind.
-        closing: deposited − withdrawn + traded + other − fees; equal to the balance.
-    """
-
-    deposited: Decimal
-    withdrawn: Decimal
-    traded: Decimal
-    fees: Decimal
-    other: Decimal
-
-    @property
-    def closing(self) -> Decimal:
-        """What there must be now."""
-        return self.deposited - self.withdrawn + self.traded + self.other - self.fees
+_KINDS = ("deposit", "withdrawal", "trade")
+_NOTHING = Flow(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
 class Oracle:
@@ -51,25 +29,20 @@ class Oracle:
         self._exchange = exchange
 
     def flow(self, account: str, asset: str, wallet: str = "main") -> Flow:
-        """Return what the ledger says of an asset; accounts open empty."""
-        rows = [
-            row
-            for row in self._exchange.ledger(account)
-            if row.asset == asset and row.wallet == wallet
-        ]
+        """Return what the ledger says of an asset."""
+        return self.flows(account, wallet).get(asset, _NOTHING)
 
-        def total(*kinds: str) -> Decimal:
-            return sum((row.amount for row in rows if row.kind in kinds), ZERO)
-
-        return Flow(
-            deposited=total("deposit"),
-            withdrawn=-total("withdrawal"),
-            traded=total("trade"),
-            fees=sum((row.fee for row in rows), ZERO),
-            other=sum(
-                (r.amount for r in rows if r.kind not in ("deposit", "withdrawal", "trade")), ZERO
-            ),
-        )
+    def flows(self, account: str, wallet: str = "main") -> Mapping[str, Flow]:
+        """Return what the ledger says of every asset that is in it."""
+        owner = self._exchange.account(account)
+        sums: defaultdict[str, defaultdict[str, Decimal]]
+        sums = defaultdict(lambda: defaultdict(Decimal))
+        for row in owner.ledger:
+            if row.wallet == wallet:
+                found = sums[row.asset]
+                found[row.kind if row.kind in _KINDS else "other"] += row.amount
+                found["fee"] += row.fee
+        return {name: _flow(found, owner.opening.get(name, ZERO)) for name, found in sums.items()}
 
     def taken(self, symbol: str) -> Sequence[Fill]:
         """Return the fills of a pair that took, of all accounts, in the order they happened."""
@@ -99,8 +72,9 @@ class Oracle:
             running[place] = running.get(place, ZERO) + row.amount - row.fee
             if running[place] != row.balance:
                 yield f"{account.name}: ledger row {row.ledger_id} leaves {row.balance} {row.asset}"
+        flows = self.flows(account.name)
         for asset, holding in account.holdings().items():
-            if self.flow(account.name, asset).closing != holding.total:
+            if flows.get(asset, _NOTHING).closing != holding.total:
                 yield f"{account.name}: {holding.total} {asset} is not the sum of its ledger"
             if holding.held < 0 or holding.available < 0:
                 yield f"{account.name}: {asset} holds {holding.held} of {holding.total}"
@@ -153,3 +127,14 @@ class Oracle:
         crosses = view.bids and view.asks and view.bids[0][0] >= view.asks[0][0]
         if crosses and is_matching(exchange.engine_state, pair.status, exchange.settings):
             yield f"{symbol}: crossed, bid {view.bids[0][0]} and ask {view.asks[0][0]} ticks"
+
+
+def _flow(sums: Mapping[str, Decimal], opening: Decimal) -> Flow:
+    return Flow(
+        opening=opening,
+        deposited=sums["deposit"] - opening,
+        withdrawn=-sums["withdrawal"],
+        traded=sums["trade"],
+        fees=sums["fee"],
+        other=sums["other"],
+    )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Hashable
+from typing import Protocol
 
 from arbitrade_kraken.simulator import channels, frames
 from arbitrade_kraken.simulator.events import (
@@ -29,13 +30,20 @@ type Topic = tuple[Hashable, ...]
 """The identity of a subscription: ("book", symbol, depth), ("ticker", symbol, trigger), …"""
 
 
+class Listener(Protocol):
+    """Who hears what happens in a topic: a socket, as a rule."""
+
+    def deliver(self, frame: bytes, channel: str, symbol: str | None = None) -> None:
+        """Take a frame of a channel."""
+
+
 class PublicFace:
     """All public sockets, and what they are subscribed to."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
         self.sessions: set[PublicSession] = set()
-        self._listeners: defaultdict[Topic, dict[PublicSession, None]] = defaultdict(dict)
+        self._listeners: defaultdict[Topic, dict[Listener, None]] = defaultdict(dict)
         self._decimals: dict[str, tuple[int, int]] = {}
         self._market = channels.MarketChannels(front)
         self.frames = 0
@@ -57,13 +65,13 @@ class PublicFace:
 
     # ── who listens to what ──────────────────────────────────────────────────────────────────────
 
-    def add(self, topic: Topic, session: "PublicSession") -> None:
+    def add(self, topic: Topic, session: Listener) -> None:
         """Send what happens in a topic from now on."""
         self._listeners[topic][session] = None
         if (watched := _watched(topic)) is not None:
             self.front.exchange.watch(*watched)
 
-    def remove(self, topic: Topic, session: "PublicSession") -> None:
+    def remove(self, topic: Topic, session: Listener) -> None:
         """Undo `add`; nothing if it wasn't."""
         listeners = self._listeners.get(topic)
         if not listeners or session not in listeners:

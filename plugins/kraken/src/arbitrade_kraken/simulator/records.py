@@ -111,7 +111,7 @@ class Records:
             "type": entry.kind,
             "subtype": "",
             "aclass": "currency",
-            "asset": asset.asset_id,
+            "asset": asset.asset_id if entry.wallet == "main" else f"{asset.asset_id}.F",
             "amount": f"{entry.amount:.{decimals}f}",
             "fee": f"{entry.fee:.{decimals}f}",
             "balance": f"{entry.balance:.{decimals}f}",

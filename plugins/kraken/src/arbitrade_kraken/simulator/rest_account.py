@@ -83,20 +83,20 @@ class AccountCalls:
         rows: Row = {}
         for name, holding in self._front.exchange.holdings(key.account).items():
             asset = assets[name]
-            rows[asset.asset_id] = f"{holding.total + holding.earning:.{asset.decimals}f}"
+            rows[asset.asset_id] = f"{holding.total:.{asset.decimals}f}"
+            if holding.earning:
+                rows[f"{asset.asset_id}.F"] = f"{holding.earning:.{asset.decimals}f}"
         return rows
 
     def _balance_ex(self, key: ApiKey, arguments: Arguments) -> Row:
         assets = self._front.exchange.universe.assets
         rows: Row = {}
         for name, holding in self._front.exchange.holdings(key.account).items():
-            decimals, nothing = assets[name].decimals, Decimal(0)
-            rows[assets[name].asset_id] = {
-                "balance": f"{holding.total + holding.earning:.{decimals}f}",
-                "hold_trade": f"{holding.held:.{decimals}f}",
-                "credit": f"{nothing:.{decimals}f}",
-                "credit_used": f"{nothing:.{decimals}f}",
-            }
+            asset = assets[name]
+            rows[asset.asset_id] = _extended(holding.total, holding.held, asset.decimals)
+            if holding.earning:
+                earning = _extended(holding.earning, Decimal(0), asset.decimals)
+                rows[f"{asset.asset_id}.F"] = earning
         return rows
 
     def _trade_volume(self, key: ApiKey, arguments: Arguments) -> Row:
@@ -227,6 +227,16 @@ class AccountCalls:
             if fault is not None:
                 lag_ms = int(fault.value or 1000)
         return now_ns - lag_ms * _MILLISECOND_NS
+
+
+def _extended(total: Decimal, held: Decimal, decimals: int) -> Row:
+    nothing = f"{Decimal(0):.{decimals}f}"
+    return {
+        "balance": f"{total:.{decimals}f}",
+        "hold_trade": f"{held:.{decimals}f}",
+        "credit": nothing,
+        "credit_used": nothing,
+    }
 
 
 def _still_open(order: Order) -> Order:

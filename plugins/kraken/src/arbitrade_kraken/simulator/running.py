@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.market import GeneratedMarket, Market, MarketSet
 from arbitrade_kraken.simulator.recorded import RecordedMarket, universe_of
 from arbitrade_kraken.simulator.replayed import public_frames
 from arbitrade_kraken.simulator.server import Addresses, SimulatorServer
-from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade_kraken.simulator.settings import PLENTY, SimulatorSettings
 from arbitrade_kraken.simulator.universe import Universe
 
 
@@ -73,21 +73,31 @@ async def running_simulator(
         clock: None for the system's; one that stands still makes a test independent of the time.
 
     Raises:
-        UsageError: A symbol is not listed, or the recording can't be used.
+        UsageError: A symbol or an asset is not listed, an amount is too fine for its ledger, or the
+            recording can't be used.
         VenueUnavailableError: The port is taken.
     """
     settings = settings if settings is not None else SimulatorSettings()
     clock = clock if clock is not None else MovableClock()
     exchange = build_exchange(settings, clock)
-    listed = exchange.universe.assets
-    exchange.open_account(
-        settings.account,
-        {asset: amount for asset, amount in settings.balances.items() if asset in listed},
-    )
+    fund(exchange, settings)
     key = exchange.make_key(settings.account)
     server = SimulatorServer(settings, exchange, clock, key)
     async with server.listening() as addresses:
         yield RunningSimulator(addresses, key, exchange, clock, server)
+
+
+def fund(exchange: Exchange, settings: SimulatorSettings) -> None:
+    """Open the account of the settings.
+
+    Raises:
+        UsageError: An asset is not listed, or an amount too fine for its ledger.
+    """
+    balances = settings.balances
+    if balances is None:
+        listed = exchange.universe.assets
+        balances = {asset: amount for asset, amount in PLENTY.items() if asset in listed}
+    exchange.open_account(settings.account, balances)
 
 
 def build_exchange(settings: SimulatorSettings, clock: MovableClock) -> Exchange:

@@ -10,6 +10,18 @@ import attrs
 from arbitrade_kraken.simulator.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.market import MarketSettings
 
+PLENTY: Mapping[str, Decimal] = {
+    "USD": Decimal(100_000),
+    "EUR": Decimal(100_000),
+    "GBP": Decimal(50_000),
+    "USDT": Decimal(50_000),
+    "USDC": Decimal(50_000),
+    "BTC": Decimal(2),
+    "ETH": Decimal(50),
+    "SOL": Decimal(500),
+}
+"""What an account begins with when nothing is said."""
+
 
 @attrs.frozen(kw_only=True)
 class WireSettings:
@@ -87,7 +99,7 @@ class SimulatorSettings:
         seed: Of everything that happens by chance.
         rate: Moves of the market a second; 0 stands still until `step` is called.
         recording: Drive the market by this instead of the generator.
-        balances: What the funded account begins with.
+        balances: What the funded account begins with; None for `PLENTY` of what is listed.
         account: Its name.
         market: Of the generator; None for its defaults with this seed.
         exchange: Rules; None for their defaults with this seed.
@@ -101,18 +113,7 @@ class SimulatorSettings:
     rate: float = 200.0
     recording: Path | None = None
     account: str = "main"
-    balances: Mapping[str, Decimal] = attrs.field(
-        factory=lambda: {
-            "USD": Decimal(100_000),
-            "EUR": Decimal(100_000),
-            "GBP": Decimal(50_000),
-            "USDT": Decimal(50_000),
-            "USDC": Decimal(50_000),
-            "BTC": Decimal(2),
-            "ETH": Decimal(50),
-            "SOL": Decimal(500),
-        }
-    )
+    balances: Mapping[str, Decimal] | None = None
     wire: WireSettings = attrs.field(factory=WireSettings)
     market: MarketSettings | None = None
     exchange: ExchangeSettings | None = None

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from decimal import Decimal
 
+import attrs
+
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
 from arbitrade_kraken.simulator.accounts import Account
@@ -96,10 +98,8 @@ class Settlement:
         now = self._clock.now_ns()
         quote = self.fee_quote(account, pair)
         exact = product(price, quantity)
-        fee = self._fee(
-            order, pair, exact, quantity, (quote.maker if is_maker else quote.taker).rate
-        )
-        amount, fee_asset, in_quote = fee
+        rate = (quote.maker if is_maker else quote.taker).rate
+        fee, fee_asset, in_quote = self._fee(order, pair, exact, quantity, rate)
         fill = Fill(
             exec_id=self._ids.execution(),
             trade_id=trade_id,
@@ -111,13 +111,14 @@ class Settlement:
             price=to_nearest(price, pair.price_decimals),
             quantity=to_nearest(quantity, pair.lot_decimals),
             cost=to_nearest(exact, pair.cost_decimals),
-            fee=amount,
+            fee=fee,
             fee_asset=fee_asset,
             fee_in_quote=in_quote,
             is_maker=is_maker,
             time_ns=now,
             ledger_ids=(self._ids.ledger(), self._ids.ledger()),
         )
+        fill = self._affordable(account, pair, order, fill)
         order.filled += fill.quantity
         order.cost += fill.cost
         order.fee += fill.fee_in_quote
@@ -137,6 +138,19 @@ class Settlement:
         if not order.remaining:
             self._report(account, order, "filled", "filled")
         return fill
+
+    def _affordable(self, account: Account, pair: PairFacts, order: Order, fill: Fill) -> Fill:
+        """Return the fill with what it takes cut to what there is: it says what is booked."""
+        spent = self.spent_asset(pair, order.side)
+        is_buy = order.side is Side.BUY
+        sold = self._moved(order.filled, order.filled + fill.quantity, pair.base)
+        paid = self._booked(fill.cost, spent) if is_buy else sold
+        fee = self._booked(fill.fee, spent) if fill.fee_asset == spent else ZERO
+        kept, kept_fee = _cut(paid, fee, order.held, account.available(spent))
+        if kept_fee != fee:
+            in_quote = kept_fee if spent == pair.quote else fill.fee_in_quote
+            fill = attrs.evolve(fill, fee=kept_fee, fee_in_quote=in_quote)
+        return attrs.evolve(fill, cost=kept) if is_buy and kept != paid else fill
 
     def _fee(
         self, order: Order, pair: PairFacts, cost: Decimal, quantity: Decimal, rate: Decimal
@@ -160,8 +174,9 @@ class Settlement:
     ) -> tuple[LedgerEntry, LedgerEntry]:
         is_buy = order.side is Side.BUY
         spent, got = (pair.quote, pair.base) if is_buy else (pair.base, pair.quote)
-        paid = self._booked(fill.cost if is_buy else fill.quantity, spent)
-        received = self._booked(fill.quantity if is_buy else fill.cost, got)
+        base = self._moved(order.filled - fill.quantity, order.filled, pair.base)
+        cost = self._booked(fill.cost, pair.quote)
+        paid, received = (cost, base) if is_buy else (base, cost)
         fee = self._booked(fill.fee, fill.fee_asset)
         paid_fee = fee if fill.fee_asset == spent else ZERO
         got_fee = fee if fill.fee_asset == got else ZERO
@@ -182,6 +197,14 @@ class Settlement:
             return order.held
         cost = product(order.remaining, order.limit_price)
         return self.needed(account, pair, order, order.remaining, cost)
+
+    def _moved(self, before: Decimal, after: Decimal, asset: str) -> Decimal:
+        """Return what is booked of base as an order's filled quantity goes from here to there.
+
+        Lots may be finer than the ledger; so all fills of an order together are never booked as
+        more than it asked for, rounded.
+        """
+        return self._booked(after, asset) - self._booked(before, asset)
 
     def _booked(self, amount: Decimal, asset: str) -> Decimal:
         return to_nearest(amount, self.decimals(asset), self._settings.ledger_rounding)

@@ -1,0 +1,104 @@
+"""What `run` and `demo` share: one session, its signals, what it shows, what it leaves."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO, cast
+
+import click
+import orjson
+
+if TYPE_CHECKING:
+    from arbitrade.api import BotState
+    from arbitrade.config import Settings
+    from arbitrade.plugins import PluginRegistry
+    from arbitrade.trading.session import RunReport, TradingSession
+
+_LOG_EVERY_S = 10.0
+
+
+async def trade(
+    session: "TradingSession",
+    registry: "PluginRegistry",
+    settings: "Settings",
+    *,
+    seconds: float | None,
+    is_quiet: bool,
+) -> "RunReport":
+    """Run a session with the plugins' services, shown on a terminal, logged elsewhere."""
+    stop_on_signals(session.stop)
+    if is_quiet or not sys.stderr.isatty():
+        return await session.run(
+            lambda bot: registry.services(settings, bot),
+            seconds=seconds,
+            on_state=_write,
+            every_s=_LOG_EVERY_S,
+        )
+    from rich.console import Console
+
+    from arbitrade.cli.live_view import HeldBackLog, LiveView
+    from arbitrade.logs import configure
+
+    console, held_back = Console(stderr=True), HeldBackLog()
+    configure(settings.log, cast("TextIO", held_back))
+    try:
+        return await session.run(
+            lambda bot: [*registry.services(settings, bot), LiveView(bot, console)],
+            seconds=seconds,
+        )
+    finally:
+        configure(settings.log)
+        held_back.release(sys.stderr)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """End in good order on Ctrl-C and SIGTERM; the second one ends sooner."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def _write(state: "BotState") -> None:
+    import structlog
+
+    from arbitrade.cli.live_view import plain_line
+
+    structlog.stdlib.get_logger("arbitrade.run").info("run.progress", **plain_line(state))
+
+
+def show_report(report: "RunReport", *, as_json: bool) -> None:
+    """Print what a run did."""
+    if as_json:
+        click.echo(orjson.dumps(report.as_json()).decode())
+        return
+    told = report.as_json()
+    cycles = ", ".join(f"{count} {name}" for name, count in report.state.cycles.items()) or "none"
+    funnel = ", ".join(f"{count} {name}" for name, count in report.state.funnel.items())
+    profit = ", ".join(f"{amount:+f} {name}" for name, amount in report.state.profit.items())
+    rows = [
+        f"run {report.state.run} ended: {report.reason}",
+        f"  opportunities  {funnel or 'none'}",
+        f"  cycles         {cycles}",
+        f"  orders         {report.state.orders} sent, {report.state.executions} fills",
+        f"  profit         {profit or 'none'}",
+        f"  ledger         {_difference(report)}",
+        f"  decisions      {report.state.decisions}, hash {report.state.decision_hash[:16]}…",
+    ]
+    if report.recording:
+        rows.append(f"  recording      {report.recording}")
+    latency = told["latency_us"]
+    if isinstance(latency, dict) and latency.get("p50") is not None:
+        rows.append(f"  tick to order  p50 {latency['p50']:.0f} µs, p99 {latency['p99']:.0f} µs")
+    rows.append("`arbitrade report` tells more.")
+    click.echo("\n".join(rows), err=True)
+
+
+def _difference(report: "RunReport") -> str:
+    wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]
+    if wrong:
+        return "differs from the venue's by " + ", ".join(wrong)
+    return "agrees with the venue to the last digit"
