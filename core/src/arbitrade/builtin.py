@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "demo",
     "run",
+    "replay",
     "detect",
     "record",
     "status",
