@@ -20,9 +20,11 @@ _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 _SECTIONS = {
     "Market": ("detect", "record"),
+    "A running bot": ("status", "halt", "resume", "flatten", "limits"),
+    "What it did": ("report", "export", "audit"),
     "Settings": ("config", "secrets"),
     "Plugins": ("plugins",),
-    "This installation": ("doctor",),
+    "This installation": ("db", "doctor"),
 }
 _COMMANDS = f"{__name__}.commands"
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -38,18 +38,13 @@ async def trade(
     from rich.console import Console
 
     from arbitrade.cli.live_view import HeldBackLog, LiveView
-    from arbitrade.logs import configure
 
-    console, held_back = Console(stderr=True), HeldBackLog()
-    configure(settings.log, cast("TextIO", held_back))
-    try:
+    console = Console(stderr=True)
+    with HeldBackLog():
         return await session.run(
             lambda bot: [*registry.services(settings, bot), LiveView(bot, console)],
             seconds=seconds,
         )
-    finally:
-        configure(settings.log)
-        held_back.release(sys.stderr)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
     run = make_run("main", seed=7, cycles=5)
     for payload in run.payloads: journal.append(payload)
+    await store_run(connection, run)         or straight into a database
 
 Every kind of record occurs, and every way a cycle can end.
 """
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import attrs
@@ -42,7 +44,10 @@ from arbitrade.models import (
 )
 from arbitrade.records import Posting, Record
 
-__all__ = ["LittleRun", "make_run"]
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = ["LittleRun", "make_run", "store_run"]
 
 BEGIN_NS = 1_795_000_000_000_000_000
 """2026-11-18, in the forenoon."""
@@ -168,6 +173,24 @@ def make_run(
         little.note_audit("engine", "run_ended", run)
         little.add(records.RunEnded("--for", refused + cycles, sha256(run.encode()).hexdigest()))
     return little
+
+
+async def store_run(connection: "asyncpg.Connection", run: LittleRun) -> None:
+    """Write a run into a database with core's tables, as the writer would.
+
+    Raises:
+        ValueError: The database refuses a record.
+    """
+    from arbitrade.journal import JournalEntry
+    from arbitrade.store.batch import prepare, write_batch
+    from arbitrade.store.position import JournalKey, begin_position
+
+    key = JournalKey(run.account, UUID(run.run))
+    entries = [JournalEntry(seq, payload) for seq, payload in enumerate(run.payloads, start=1)]
+    position = await begin_position(connection, key)
+    outcome = await write_batch(connection, key, position, await prepare(entries, key))
+    if outcome.rejected:
+        raise ValueError(f"{outcome.rejected[0]}")
 
 
 def _begin(little: LittleRun, mode: str, seed: int) -> None:

@@ -8,6 +8,7 @@ nowhere else.
 
 import asyncio
 import getpass
+import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from arbitrade.alerts import Alerts
 from arbitrade.api import Answer, BotState, Command, Status
 from arbitrade.audit import AuditChain
 from arbitrade.book import BookState
-from arbitrade.config import Settings
+from arbitrade.config import Secret, Settings
 from arbitrade.control.database_lock import DatabaseLock
 from arbitrade.control.instance_lock import InstanceLock
 from arbitrade.control.kill_switch import Halt, KillSwitch
@@ -54,6 +55,7 @@ from arbitrade.records import (
     encode,
 )
 from arbitrade.store.position import JournalKey, identify
+from arbitrade.store.target import server_dsn
 from arbitrade.store.writer import JournalWriter
 from arbitrade.trading import status
 from arbitrade.trading.clock import LiveClock, RunClock
@@ -249,7 +251,7 @@ class TradingSession:
         """
         self._lock.acquire()
         try:
-            self._kill = KillSwitch(self.folder, self.account, self._on_kill_switch)
+            self._kill = KillSwitch(self.folder, self.account)
             recovered = await self._open_journal()
             try:
                 return await self._run(recovered, services, seconds, on_state, every_s)
@@ -280,6 +282,9 @@ class TradingSession:
         database_lock = await self._open_database()
         self._tape.open()
         self._begin(recovered)
+        # From now on a change is journaled; what it says already is looked at when we are ready.
+        assert self._kill is not None
+        self._kill.on_change = self._on_kill_switch
         self._control = ControlServer(self, self.folder, self.account)
         await self._control.start()
         beside: list[Service] = [self._control, self._watchdog, *services(self)]
@@ -319,6 +324,7 @@ class TradingSession:
             raise _first(group_error) from None
         finally:
             self._shell.close()
+            await self._control.close()
             if self._gateway is not None:
                 await self._gateway.close()
             if database_lock is not None:
@@ -348,16 +354,21 @@ class TradingSession:
                 raise
             log.error("database.unavailable", error=str(error))  # noqa: TRY400
             self._alert(Alert(Severity.ERROR, "the database is not there", str(error)))
-            return None
-        lock = DatabaseLock(
-            database.secret_dsn,
+            dsn = server_dsn(self._settings, os.environ)
+            # Taken once it is back.
+            return None if dsn is None else self._database_lock(dsn)
+        lock = self._database_lock(database.secret_dsn)
+        await lock.acquire()
+        return lock
+
+    def _database_lock(self, dsn: Secret) -> DatabaseLock:
+        return DatabaseLock(
+            dsn,
             self._venue.name,
             self.account,
             self._credential,
             on_lost=lambda why: self._halt_itself(f"the database lock was lost: {why}"),
         )
-        await lock.acquire()
-        return lock
 
     def _begin(self, recovered: Recovered) -> None:
         """Write down that we run, and put the machine where the journal ends."""
@@ -751,7 +762,7 @@ class TradingSession:
         arguments = dict(command.arguments)
         match command.name:
             case "halt":
-                return self._do_halt(command.actor, arguments.get("reason", ""))
+                return await self._do_halt(command.actor, arguments.get("reason", ""))
             case "resume":
                 return self._do_resume(command.actor, arguments.get("reason", ""))
             case "limits":
@@ -768,9 +779,9 @@ class TradingSession:
             case _:
                 raise UsageError(f"command {command.name!r}: a bot knows no such command")
 
-    def _do_halt(self, actor: str, reason: str) -> Answer:
+    async def _do_halt(self, actor: str, reason: str) -> Answer:
         assert self._kill is not None
-        kept = self._kill.engage(reason or "no reason given", actor)
+        kept = await self._kill.engage_async(reason or "no reason given", actor)
         if kept:
             return Answer(True, "halted; it stays so over restarts until `arbitrade resume`")
         return Answer(True, f"halted, in memory only: {self._kill.problem}")

@@ -237,6 +237,7 @@ class Trader:
     def at(self, now_ns: int) -> None:
         """Note what time it is; call before each event and each frame."""
         self.machine.now_ns = now_ns
+        self.machine.valuation.forget()
 
     def on_event(self, event: TradingEvent) -> None:
         """Take one event, then let everything run on that waited for it."""
