@@ -152,8 +152,8 @@ class Desk:
         return self._machine.quote(leg, amount, self._cycle)
 
     def is_dust(self, asset: str, amount: Decimal) -> bool:
-        """Tell whether an amount is too little for any order of its asset."""
-        return self._machine.is_dust(asset, amount)
+        """Tell whether an amount is too little to be brought back to the start asset."""
+        return self._machine.is_dust(asset, amount, self._cycle.start)
 
     def place(self, leg: int, order: PlannedOrder, role: OrderRole = OrderRole.LEG) -> Ticket:
         """Write an order down, then send it."""

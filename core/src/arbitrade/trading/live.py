@@ -62,6 +62,7 @@ class LiveGateway:
         self._now_ns = now_ns
         self._began_ns = began_ns
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, Intent] = {}
         self.to_order = Latency(timer_overhead_ns())
         """From the frame or event that caused an order to its bytes being written."""
         self.to_durable = Latency(timer_overhead_ns())
@@ -74,6 +75,7 @@ class LiveGateway:
         began, written = self._began_ns(), time.perf_counter_ns()
 
         def go() -> None:
+            self._waiting.pop(intent.request.client_id, None)
             self.to_durable.add(time.perf_counter_ns() - written)
             # Started at once: when this returns, the bytes are with the operating system.
             self._start(self._add(intent), f"order {intent.request.client_id}")
@@ -83,14 +85,17 @@ class LiveGateway:
             if self._journal.is_durable(sequence):
                 go()
             else:
+                self._waiting[intent.request.client_id] = intent
                 self._journal.on_durable(sequence, go)
         except JournalError as error:
+            self._waiting.pop(intent.request.client_id, None)
             self._tell(OrderAnswer(intent.request.client_id, "not_sent", "", str(error)))
 
-    def fail_waiting(self, intents: Sequence[Intent], reason: str) -> None:
-        """Tell that these will never be sent: their intents will never be durable."""
-        for intent in intents:
-            self._tell(OrderAnswer(intent.request.client_id, "not_sent", "", reason))
+    def fail_waiting(self, reason: str) -> None:
+        """Tell that what waits will never be sent: its intents will never be durable."""
+        waiting, self._waiting = self._waiting, {}
+        for client_id in waiting:
+            self._tell(OrderAnswer(client_id, "not_sent", "", reason))
 
     def cancel(self, client_ids: Sequence[str]) -> None:
         """Cancel orders."""

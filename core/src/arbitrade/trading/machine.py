@@ -29,6 +29,7 @@ from arbitrade.models import (
     BalanceChange,
     CycleState,
     ExecutionReport,
+    Instrument,
     Instruments,
     Intent,
     Leg,
@@ -211,7 +212,7 @@ class Machine:
         unsettled = any(not order.is_settled for order in cycle.orders)
         must_unwind = error is not None or unsettled or (state is None or not state.is_final)
         left = any(
-            asset != cycle.start and not self.is_dust(asset, amount)
+            asset != cycle.start and not self.is_dust(asset, amount, cycle.start)
             for asset, amount in cycle.holdings().items()
         )
         if (must_unwind or (left and state is not CycleState.FLAGGED)) and not _is_unwinding(cycle):
@@ -255,7 +256,7 @@ class Machine:
             },
         )
         del self.cycles[cycle.tag]
-        self.orders.forget(cycle.orders)
+        self.orders.retire(cycle.orders)
         self.portfolio.on_cycle_closed(closed, self.now_ns)
         self.write(self.portfolio.measured(self.now_ns))
         if state is CycleState.FLAGGED:
@@ -620,21 +621,37 @@ class Machine:
         """Return the order that buys back inventory spent on a cycle that didn't go through."""
         return journeys.buy_back(self, cycle, asset, amount)
 
-    def is_dust(self, asset: str, amount: Decimal) -> bool:
-        """Tell whether an amount, held or missing, is too little for any order of its asset."""
+    def is_dust(self, asset: str, amount: Decimal, target: str | None = None) -> bool:
+        """Tell whether an amount, held or missing, is too little for any order of its asset.
+
+        With `target`: for any way there, over one asset in between at most.
+        """
         amount = abs(amount)
         for pair in self.instruments.values():
-            if not pair.is_online:
+            if not self._fits(pair, asset, amount):
                 continue
-            if pair.base == asset and amount >= pair.minimum_quantity:
-                rate = self.valuation.rate(asset, pair.quote)
-                if rate is None or amount * rate >= pair.minimum_notional:
-                    return False
-            elif pair.quote == asset and amount >= pair.minimum_notional:
-                rate = self.valuation.rate(asset, pair.base)
-                if rate is None or amount * rate >= pair.minimum_quantity:
+            other = pair.quote if pair.base == asset else pair.base
+            if target is None or other == target:
+                return False
+            worth = self.valuation.value(asset, amount, other)
+            for second in self.instruments.values():
+                if {second.base, second.quote} == {other, target} and (
+                    worth is None or self._fits(second, other, worth)
+                ):
                     return False
         return True
+
+    def _fits(self, pair: Instrument, asset: str, amount: Decimal) -> bool:
+        """Tell whether an amount of one of its assets reaches a pair's minimums."""
+        if not pair.is_online or asset not in (pair.base, pair.quote):
+            return False
+        is_base = asset == pair.base
+        rate = self.valuation.rate(asset, pair.quote if is_base else pair.base)
+        if is_base:
+            least, other = pair.minimum_quantity, pair.minimum_notional
+        else:
+            least, other = pair.minimum_notional, pair.minimum_quantity
+        return amount >= least and (rate is None or amount * rate >= other)
 
     def available(self, asset: str, but: Cycle | None = None) -> Decimal:
         """Return what may be spent: balance less what others hold or reserve."""

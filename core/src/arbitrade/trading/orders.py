@@ -1,5 +1,6 @@
 """Orders we wrote down, and what has become of each: in any order of arrival, each fill once."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
@@ -8,6 +9,7 @@ import attrs
 from arbitrade.models import ExecutionReport, Intent, Level, OrderState, OrderStatus, PlannedOrder
 
 ZERO = Decimal(0)
+_KEPT = 1_000
 
 
 @attrs.define(eq=False)
@@ -147,6 +149,7 @@ class OrderTable:
     def __init__(self) -> None:
         self._by_client: dict[str, TrackedOrder] = {}
         self._by_order: dict[str, TrackedOrder] = {}
+        self._ended: deque[TrackedOrder] = deque()
 
     def add(self, order: TrackedOrder) -> None:
         """Take one more."""
@@ -167,8 +170,10 @@ class OrderTable:
         """Return the orders something may still happen to."""
         return [order for order in self._by_client.values() if not order.is_settled]
 
-    def forget(self, orders: Iterable[TrackedOrder]) -> None:
-        """Drop orders of a cycle that is over."""
-        for order in orders:
+    def retire(self, orders: Iterable[TrackedOrder]) -> None:
+        """Keep orders of a cycle that is over for a while: an answer may come after the fills."""
+        self._ended.extend(orders)
+        while len(self._ended) > _KEPT:
+            order = self._ended.popleft()
             self._by_client.pop(order.client_id, None)
             self._by_order.pop(order.order_id, None)

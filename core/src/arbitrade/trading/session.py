@@ -31,12 +31,14 @@ from arbitrade.control.kill_switch import Halt, KillSwitch
 from arbitrade.control.server import ControlServer
 from arbitrade.errors import (
     ArbitradeError,
+    AuthenticationError,
     ConfigError,
     DatabaseError,
     JournalError,
     PluginError,
     RecordingError,
     UsageError,
+    VenueUnavailableError,
 )
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.models import Alert, ConnectionLost, Mode, Severity, TradingState
@@ -84,6 +86,7 @@ log = structlog.stdlib.get_logger(__name__)
 _KILL_POLL_S = 0.02
 _HEALTH_S = 0.1
 _CLOCK_S = 1.0
+_CLOCK_EVERY, _CLOCK_AGAIN = 60, 10
 _FEES_S = 3600.0
 _LATENCY_S = 10.0
 _DRAIN_S = 20.0
@@ -141,6 +144,7 @@ class TradingSession:
         account: Name of a paper account; live takes the venue's.
         command: Which command runs it.
         credential: What the instance lock recognises the account by, beside its name.
+        clock: Its time; None for the system's.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class TradingSession:
         account: str,
         command: str = "run",
         credential: str | None = None,
+        clock: RunClock | None = None,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -160,7 +165,7 @@ class TradingSession:
         self._mode = mode
         self._command = command
         self.run_id = str(uuid.uuid4())
-        self.clock = RunClock()
+        self.clock = clock or RunClock()
         self._account: Account | None = None
         if mode is Mode.LIVE:
             self._account = _account_of(venue, LiveClock(self.clock))
@@ -201,9 +206,11 @@ class TradingSession:
         self._shell = shell_of(self.trader, self.clock, self._tape)
         self._shell.attach(self.engine)
         self._shell.on_connection_lost = self._on_connection_lost
+        self._shell.on_account_ready = self._on_account_ready
         self._feed = venue.make_feed(self._choose, self._shell)
         self.engine.on_out_of_sync = self._feed.resync
-        self._watchdog = Watchdog(on_stall=None)
+        self._watchdog = Watchdog(on_stall=self._on_stall)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._gateway: LiveGateway | None = None
         self._writer: JournalWriter | None = None
         self._kill: KillSwitch | None = None
@@ -218,6 +225,9 @@ class TradingSession:
         self._durable = 0, 0
         self._lag_us = 0
         self._skew_us = 0
+        self._is_clock_known = asyncio.Event()
+        self._is_clock_off = False
+        self._was_account_ready = False
         self._is_ready_to_trade = asyncio.Event()
         self._recovering: list[str] = []
         self._last_decided: Decided | None = None
@@ -249,6 +259,7 @@ class TradingSession:
             DatabaseError: Live trading needs the database, and it is not there.
             AuthenticationError: The venue refuses the key.
         """
+        self._loop = asyncio.get_running_loop()
         self._lock.acquire()
         try:
             self._kill = KillSwitch(self.folder, self.account)
@@ -308,7 +319,7 @@ class TradingSession:
                     start(self._show(on_state, every_s), name="display"),
                 ]
                 if self._account is not None:
-                    market.append(start(self._account.run(self._shell), name="account"))
+                    market.append(start(self._keep_account(), name="account"))
                     market.append(start(self._keep_fees(), name="fees"))
                 await self._until_stopped(seconds)
                 await self._wind_down()
@@ -333,6 +344,7 @@ class TradingSession:
 
     async def _open_journal(self) -> Recovered:
         recovery = await asyncio.to_thread(self._journal.open)
+        self._journal.on_failure(self._on_journal_failed)
         self._is_journaling = True
         state = await asyncio.to_thread(
             lambda: read_state(read_journal(self.folder / "journal" / self.account), self.account)
@@ -425,6 +437,7 @@ class TradingSession:
         await _until(lambda: self._has_market() and self.machine.is_account_ready)
         if self._mode is Mode.LIVE:
             await _until(lambda: self.trader.is_reconciled or self._is_halted())
+            await self._is_clock_known.wait()
         self._shell.tell(Commanded("recover", "arbitrade", {}))
         if self._recovering:
             self._audited("arbitrade", "recover", "cycles", f"{len(self._recovering)} were open")
@@ -583,29 +596,77 @@ class TradingSession:
 
     async def _watch_clock(self) -> None:
         """Tell the machine how far the wall clock is off, and the venue's."""
-        venue_skew_ns, count = 0, 0
+        venue_skew_ns, left = 0, 0
         while True:
-            await asyncio.sleep(_CLOCK_S)
-            if self._account is not None and count % 60 == 0:
-                venue_skew_ns = await self._venue_skew_ns()
-            count += 1
+            if self._account is not None and left <= 0:
+                told = await self._venue_skew_ns()
+                # Not answered: what was known holds on, and it is asked again sooner.
+                left = _CLOCK_AGAIN if told is None else _CLOCK_EVERY
+                venue_skew_ns = venue_skew_ns if told is None else told
+            left -= 1
             worst = max(self.clock.skew_ns(), venue_skew_ns, key=abs)
             skew_us = round(worst / 1000)
             if abs(skew_us - self._skew_us) >= _SKEW_TOLD_US:
                 self._skew_us = skew_us
                 self._shell.tell(ClockTold(skew_us))
+            self._alert_clock()
+            self._is_clock_known.set()
+            await asyncio.sleep(_CLOCK_S)
 
-    async def _venue_skew_ns(self) -> int:
+    def _alert_clock(self) -> None:
+        """Tell when the clock begins to be too far off to trade, and when it no more is."""
+        most, off_s = self.trader.view.limits.maximum_clock_skew_s, self._skew_us / 1e6
+        is_off = bool(most) and abs(off_s) > most
+        if is_off == self._is_clock_off:
+            return
+        self._is_clock_off = is_off
+        if is_off:
+            alert = Alert(
+                Severity.ERROR,
+                f"the clock is off by {off_s:+.3f} s",
+                f"More than risk.maximum_clock_skew_s ({most:f} s), so no cycle begins; see "
+                "whether this machine's time is synchronised. After a step the run's own time goes "
+                "on as before: restart to take over the right one.",
+                subject="clock",
+            )
+        else:
+            alert = Alert(
+                Severity.INFO,
+                "the clock is right again",
+                f"Off by {off_s:+.3f} s.",
+                subject="clock",
+            )
+        self._alert(alert)
+
+    async def _venue_skew_ns(self) -> int | None:
         try:
             before = self.clock.real_ns()
             told = await self._account_there().server_time_ns()
         except ArbitradeError as error:
             log.warning("clock.venue_not_asked", error=str(error))
-            return 0
+            return None
         half_way = (before + self.clock.real_ns()) // 2
         # The venue tells whole seconds.
         off = told + 500_000_000 - half_way
         return 0 if abs(off) <= 600_000_000 else off
+
+    async def _keep_account(self) -> None:
+        """Run the account; should the venue refuse us later on, stop trading, not the run.
+
+        Raises:
+            AuthenticationError: The key is refused from the start, or may not do enough.
+            VenueUnavailableError: The venue refuses for good, from the start.
+        """
+        try:
+            await self._account_there().run(self._shell)
+        except (AuthenticationError, VenueUnavailableError) as error:
+            if not self._is_ready_to_trade.is_set():
+                raise
+            log.critical("account.lost", error=str(error))
+            self._halt_itself(
+                f"the venue refuses the account: {error}. When that is mended, restart the bot, "
+                "then resume"
+            )
 
     async def _keep_fees(self) -> None:
         """Reckon with what the account pays, from the start and once an hour."""
@@ -664,6 +725,8 @@ class TradingSession:
             return _NEVER_DURABLE
 
     def _on_journal_failed(self, error: JournalError) -> None:
+        if self._gateway is not None:
+            self._gateway.fail_waiting(str(error))
         if self._kill is not None and not self._kill.is_engaged:
             log.critical("journal.failed", error=str(error))
             self._halt_itself(f"the journal can't be written: {error}")
@@ -717,6 +780,35 @@ class TradingSession:
                 subject=f"{self._venue.name}/{connection}",
             )
         )
+
+    def _on_account_ready(self, is_ready: bool, reason: str) -> None:
+        """Tell when orders can't go out any more, unless that is because we stop."""
+        was, self._was_account_ready = self._was_account_ready, is_ready
+        if was == is_ready or self._stop.is_set() or not self._is_ready_to_trade.is_set():
+            return
+        subject = f"{self._venue.name}/{self.account}"
+        if is_ready:
+            alert = Alert(Severity.INFO, "orders can go out again", "", subject=subject)
+        else:
+            alert = Alert(
+                Severity.WARNING,
+                f"orders can't go out: {reason}",
+                "No cycle begins until they can. Orders under way are looked up at the venue.",
+                subject=subject,
+            )
+        self._alert(alert)
+
+    def _on_stall(self, seconds: float) -> None:
+        """Tell of an event loop that is held up; called from the watchdog's thread."""
+        alert = Alert(
+            Severity.ERROR,
+            f"the event loop was held up for over {seconds:.1f} s",
+            "Meanwhile nothing could be decided or sent; the log has the place "
+            "(event_loop.stalled). If it is in a plugin, disable that.",
+            subject="event loop",
+        )
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._alert, alert)
 
     def _audited(self, actor: str, action: str, subject: str, detail: str = "") -> None:
         now = self.clock.now_ns()

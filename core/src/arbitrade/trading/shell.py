@@ -61,6 +61,7 @@ class Shell:
         self.decisions = Latency(timer_overhead_ns())
         """From a frame's bytes to everything it showed decided, orders written down included."""
         self.on_connection_lost: Callable[[int, ConnectionLost], None] | None = None
+        self.on_account_ready: Callable[[bool, str], None] | None = None
         self.on_venue_state: Callable[[VenueStateChanged], None] | None = None
         self.frames = 0
 
@@ -134,9 +135,13 @@ class Shell:
         """Take that something was missed."""
         self.tell(AccountGap(reason))
 
-    def on_ready(self, is_ready: bool) -> None:
+    def on_ready(self, is_ready: bool, reason: str = "") -> None:
         """Take that orders may go out, or no more."""
-        self.tell(AccountReady(is_ready, "" if is_ready else "the private connection is not ready"))
+        if not is_ready:
+            reason = reason or "the private connection is not ready"
+        self.tell(AccountReady(is_ready, reason))
+        if self.on_account_ready is not None:
+            self.on_account_ready(is_ready, reason)
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────
 

@@ -391,11 +391,17 @@ class Trader:
             return
         if differences:
             self._on_difference(differences)
+        else:
+            self._note_equal(audit.told)
         audit.tries, audit.must_ask_everything = 0, False
         audit.is_done = not differences
         self._since_ns = machine.now_ns
         if self.on_reconciled is not None:
             self.on_reconciled()
+
+    def _note_equal(self, told: Mapping[str, Decimal]) -> None:
+        for asset, amount in sorted(told.items()):
+            self._write(BalanceCompared(asset, amount, amount, "equal"))
 
     def _again(self, reason: str) -> None:
         self.machine.timers.at(self.machine.now_ns + _RETRY_NS, lambda: self._reconcile(reason))

@@ -1,0 +1,212 @@
+"""A recorded run decides the same when it is replayed: live, paper, and with a plugin toggled."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import orjson
+import pytest
+import zstandard
+
+from arbitrade.api import Command
+from arbitrade.config import Secret, Settings, load_settings
+from arbitrade.models import Mode
+from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.recording import RecordingReader
+from arbitrade.testing.postgres import PostgresServer
+from arbitrade.trading.rerun import Rerun, Verdict
+from arbitrade.trading.session import RunReport, TradingSession
+from arbitrade_kraken.simulator.market import MarketSettings
+from arbitrade_kraken.simulator.running import running_simulator
+from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
+
+MARKET = SimulatorSettings(
+    pairs=30,
+    seed=5,
+    rate=400.0,
+    wire=WireSettings().prompt(),
+    market=MarketSettings(seed=5, edge_every=150),
+)
+
+
+def prepared(
+    folder: Path, dsn: Secret, overrides: Mapping[str, Mapping[str, object]]
+) -> tuple[Settings, PluginRegistry]:
+    registry = discover()
+    given: dict[str, dict[str, object]] = {
+        "runtime": {"folder": str(folder)},
+        "database": {"dsn": dsn},
+        "recording": {"compression": "zstd"},
+        "live": {"rehearsal_cycles": 0, "minimum_size_cycles": 0},
+        "risk": {"maximum_orders_per_minute": 0, "cooldown_s": "0", "maximum_cycles": 5},
+        "paper": {"send_ms": "uniform(1,20)", "ack_ms": "lognormal(5,0.5)"},
+        "log": {"level": "error"},
+    }
+    for name, values in overrides.items():
+        given[name] = {**given.get(name, {}), **values}
+    settings = load_settings(
+        registry.settings_sections(), folder=folder, environ={}, overrides=given
+    )
+    registry.configure(settings)
+    return settings, registry
+
+
+async def traded(
+    folder: Path,
+    dsn: Secret,
+    mode: Mode,
+    enough: Callable[[TradingSession], bool],
+    meanwhile: Callable[[TradingSession], object] | None = None,
+    **overrides: Mapping[str, object],
+) -> RunReport:
+    """Trade at the simulator until something holds; return what was done."""
+    async with running_simulator(MARKET) as simulator:
+        kraken: dict[str, object] = {
+            "ws_url": simulator.ws,
+            "ws_auth_url": simulator.ws_auth,
+            "rest_url": simulator.rest,
+            "api_key": Secret(simulator.key.key),
+            "api_secret": Secret(simulator.key.secret),
+            "account": f"parity-{uuid.uuid4().hex[:8]}",
+            "nonce_folder": str(folder),
+        }
+        settings, registry = prepared(folder, dsn, {"kraken": kraken, **overrides})
+        session = TradingSession(
+            settings,
+            registry,
+            registry.make_venue(settings, "kraken"),
+            mode=mode,
+            account=f"parity-{uuid.uuid4().hex[:8]}",
+        )
+
+        async def watch() -> None:
+            if meanwhile is not None:
+                await until(lambda: bool(session.machine.order_count))
+                answer = meanwhile(session)
+                if asyncio.iscoroutine(answer):
+                    await answer
+            await until(lambda: enough(session))
+            session.stop("the test has seen enough")
+
+        watching = asyncio.create_task(watch())
+        report = await session.run()
+        await watching
+        return report
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+
+
+def replayed(path: str) -> Verdict:
+    with RecordingReader(path) as reader:
+        return Rerun(reader, discover()).run()
+
+
+def several_cycles(session: TradingSession) -> bool:
+    return session.machine.portfolio.cycles.total() >= 4
+
+
+@pytest.fixture
+def dsn(postgres_server: PostgresServer) -> Secret:
+    return postgres_server.create()
+
+
+@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE])
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+async def test_a_run_replays_to_the_same_decisions(
+    tmp_path: Path, dsn: Secret, mode: Mode, executor: str
+) -> None:
+    report = await traded(tmp_path, dsn, mode, several_cycles, execution={"executor": executor})
+    verdict = replayed(report.recording)
+    assert verdict.divergence is None
+    assert verdict.is_complete
+    assert verdict.decision_hash == report.state.decision_hash
+    assert verdict.decisions == report.state.decisions
+    assert verdict.cycles == dict(report.state.cycles)
+
+
+async def test_a_plugin_toggled_in_the_middle_is_toggled_in_the_replay(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    async def off_and_on(session: TradingSession) -> None:
+        for state in ("disabled", "enabled"):
+            arguments = {"name": "triangular", "state": state}
+            answer = await session.command(Command("plugin", "operator", arguments))
+            assert answer.is_done, answer.message
+            frames = session.state().counters["frames"]
+            await until(lambda: session.state().counters["frames"] > frames + 20)
+
+    report = await traded(tmp_path, dsn, Mode.PAPER, several_cycles, off_and_on)
+    verdict = replayed(report.recording)
+    assert verdict.divergence is None
+    assert verdict.decision_hash == report.state.decision_hash
+
+
+async def test_limits_changed_in_the_middle_change_in_the_replay(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    async def smaller(session: TradingSession) -> None:
+        limits = {"maximum_notional": "50", "maximum_cycles": "1"}
+        answer = await session.command(Command("limits", "operator", limits))
+        assert answer.is_done, answer.message
+
+    report = await traded(tmp_path, dsn, Mode.PAPER, several_cycles, smaller)
+    verdict = replayed(report.recording)
+    assert verdict.divergence is None
+    assert verdict.decision_hash == report.state.decision_hash
+
+
+async def test_the_first_divergence_is_shown_side_by_side(tmp_path: Path, dsn: Secret) -> None:
+    report = await traded(tmp_path, dsn, Mode.PAPER, several_cycles)
+    content = zstandard.ZstdDecompressor().stream_reader(Path(report.recording).read_bytes()).read()
+    lines = content.splitlines(keepends=True)
+    # The settings of the run as recorded, but with another threshold.
+    first = orjson.loads(lines[0])
+    assert first["m"]["event"] == "run_began"
+    settings = orjson.loads(first["m"]["settings"])
+    settings["risk"]["maximum_notional"] = "77"
+    first["m"]["settings"] = orjson.dumps(settings).decode()
+    changed = tmp_path / "changed.jsonl"
+    changed.write_bytes(orjson.dumps(first) + b"\n" + b"".join(lines[1:]))
+    verdict = replayed(str(changed))
+    assert verdict.divergence is not None
+    assert verdict.divergence.recorded is not None
+    assert verdict.divergence.replayed is not None
+    assert verdict.divergence.recorded.what == "approved"
+    assert verdict.divergence.recorded.fields != verdict.divergence.replayed.fields
+
+
+async def test_a_second_run_goes_on_where_the_first_ended_and_replays_too(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    """What a run went on from is on its recording: balances, profit, what was booked."""
+    account = f"parity-{uuid.uuid4().hex[:8]}"
+    reports = []
+    for _ in range(2):
+        async with running_simulator(MARKET) as simulator:
+            kraken = {"ws_url": simulator.ws, "rest_url": simulator.rest}
+            settings, registry = prepared(tmp_path, dsn, {"kraken": kraken})
+            venue = registry.make_venue(settings, "kraken")
+            session = TradingSession(settings, registry, venue, mode=Mode.PAPER, account=account)
+
+            async def watch(session: TradingSession = session) -> None:
+                before = session.machine.portfolio.realised_reference
+                await until(lambda: session.machine.portfolio.realised_reference != before)
+                await until(lambda: several_cycles(session))
+                session.stop()
+
+            watching = asyncio.create_task(watch())
+            reports.append(await session.run())
+            await watching
+    first, second = reports
+    assert second.state.profit_reference != first.state.profit_reference
+    opening = settings.paper.balances
+    for asset, amount in second.ledger.items():
+        assert amount == opening.get(asset, 0) + second.state.profit.get(asset, 0)
+    verdict = replayed(second.recording)
+    assert verdict.divergence is None
+    assert verdict.decision_hash == second.state.decision_hash
