@@ -30,20 +30,31 @@ def registry() -> PluginRegistry:
     return PluginRegistry.of([])
 
 
-async def test_observe_logs_what_it_would_send(registry):
+async def test_observe_logs_what_it_would_send_and_sends_nothing(registry):
     executor = registry.make_executor(Settings(), "observe")
+    desk = FakeDesk(make_approved())
     with structlog.testing.capture_logs() as logged:
-        await executor.execute(Approved(FOUND))
+        assert await executor.execute(desk) is CycleState.ABORTED_CLEAN
+    assert desk.tickets == []
     assert logged == [
         {
             "event": "execution.observed",
             "log_level": "info",
-            "opportunity": "USD>BTC",
+            "opportunity": "USD>BTC>ETH",
             "edge_bps": "12.5",
-            "would_send": ["buy 0.5 BTC/USD at 200.1"],
+            "would_send": [
+                "buy 0.5 BTC/USD at 200.1",
+                "buy 1 ETH/BTC at 0.4",
+                "sell 1 ETH/USD at 101",
+            ],
             "blocked": None,
         }
     ]
+
+
+@pytest.mark.parametrize("name", ["observe", "sequential", "parallel"])
+def test_core_brings_the_executors_the_settings_name(registry, name):
+    assert registry.make_executor(Settings(), name).name == name
 
 
 @pytest.mark.parametrize("severity", Severity)

@@ -163,14 +163,14 @@ def test_show_works_for_core_and_for_broken_plugins(run, install):
     install("gong", "import no_such_module_anywhere")
     shown = json.loads(run("show", "core", "--json").stdout)
     assert shown["migrations"][0] == "0001_initial.sql"
-    assert shown["contributes"]["risk_rules"] == ["minimum_edge"]
+    assert "minimum_edge" in shown["contributes"]["risk_rules"]
     assert "no_such_module_anywhere" in run("show", "gong").stdout
 
 
 def test_check_passes_a_sound_plugin(run):
     result = run("check", "bell")
     assert result.exit_code == 0
-    assert result.stdout.startswith("bell (arbitrade-bell 1.2): sound (11 checked)")
+    assert result.stdout.startswith("bell (arbitrade-bell 1.2): sound (12 checked)")
 
 
 HEADER = "from arbitrade import hookimpl, MigrationSeries, SettingsSection\n@hookimpl\n"

@@ -67,15 +67,27 @@ def test_a_secret_that_is_set_is_used_listed_and_removed(
     assert settings.section("exchange", Exchange).api_key == Secret(CANARY)
 
     listed = run("secrets", "list")
-    assert listed.stdout.split() == [NAME, "vault", ".secrets.vault"]
+    assert [row.split() for row in listed.stdout.splitlines()] == [
+        ["database.dsn", "not", "set"],
+        [NAME, "vault", ".secrets.vault"],
+    ]
     shown = run("config", "show", "--section", "exchange")
     assert "exchange.api_key = ********" in shown.stdout
     assert "# vault .secrets.vault" in shown.stdout
 
     removed = run("secrets", "remove", NAME)
     assert removed.stdout == f"{NAME} is gone from the vault .secrets.vault.\n"
-    assert run("secrets", "list").stdout.split() == [NAME, "not", "set"]
+    assert f"{NAME:<32}  not set\n" in run("secrets", "list").stdout
     assert CANARY not in done.output + listed.output + shown.output + removed.output
+
+
+def test_cores_own_secret_is_kept_like_a_plugins(run: Callable[..., Result]) -> None:
+    assert run("secrets", "set", "database.dsn", stdin=f"postgresql://{CANARY}/").exit_code == 0
+    listed = json.loads(run("secrets", "list", "--json").stdout)
+    assert listed["database.dsn"] == "vault .secrets.vault"
+    shown = run("config", "show", "--section", "database")
+    assert "database.dsn = ********" in shown.stdout
+    assert CANARY not in shown.output
 
 
 def test_a_value_on_the_command_line_is_not_taken(run: Callable[..., Result]) -> None:
@@ -115,6 +127,7 @@ def test_a_secret_no_plugin_asks_for_is_listed_and_can_be_removed(
     store.put("gone.token", Secret(CANARY))
     listed = json.loads(run("secrets", "list", "--json").stdout)
     assert listed == {
+        "database.dsn": None,
         NAME: None,
         "gone.token": "vault .secrets.vault (no plugin here asks for it)",
     }

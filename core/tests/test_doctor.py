@@ -29,6 +29,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("ARBITRADE_CONFIG", "ARBITRADE_INTERPRETED", "ARBITRADE_REQUIRE_COMPILED"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("HOST", "PORT", "USER", "PASSWORD", "PASSWORD_FILE", "DATABASE"):
+        monkeypatch.delenv(f"PG_{name}", raising=False)
+    monkeypatch.setenv("ARBITRADE_RUNTIME__FOLDER", str(tmp_path / "state"))
 
     def run(*arguments, plugins=None):
         line = CommandLine()
@@ -54,7 +57,7 @@ def test_a_sound_installation_ends_with_0_and_has_a_line_for_everything(run):
     assert all(line[:2] in ("✓ ", "– ") for line in lines)
     found = [line[2:24].strip() for line in lines]
     assert found == [
-        *("python", "clock", "stage of core", "settings", "event loop", "disk"),
+        *("python", "clock", "stage of core", "settings", "event loop", "disk", "database"),
         *("plugin market", "hot path"),
     ]
 

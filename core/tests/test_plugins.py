@@ -8,9 +8,12 @@ from arbitrade.errors import ConfigError, PluginError, UsageError
 from arbitrade.plugins import PluginRegistry, PluginState
 from arbitrade.plugins.checks import SampleView, sample_instruments
 from arbitrade.protocols import Venue
+from arbitrade.risk import core_rules
+from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
 PAIRS = sample_instruments()
+VIEW = QuietView()
 
 
 @attrs.frozen
@@ -96,7 +99,8 @@ def test_each_register_hook_returns_what_every_enabled_plugin_contributes():
     )
     assert names(registry.alert_sinks(SETTINGS)) == ["log", "bell"]
     assert names(registry.detectors(SETTINGS, PAIRS)) == ["finder"]
-    assert names(registry.risk_rules(SETTINGS, PAIRS)) == ["minimum_edge", "rule"]
+    own = {rule.name for rule in core_rules(VIEW)}
+    assert names(registry.risk_rules(SETTINGS, PAIRS, VIEW)) == sorted(own | {"rule"})
     assert names(registry.services(SETTINGS, SampleView())) == ["server"]
     assert "ring" in names(registry.commands())
 
@@ -190,7 +194,7 @@ def test_name_of_core_cannot_be_taken():
     )
     for ask in (
         lambda: registry.alert_sinks(SETTINGS),
-        lambda: registry.risk_rules(SETTINGS, PAIRS),
+        lambda: registry.risk_rules(SETTINGS, PAIRS, VIEW),
         registry.commands,
     ):
         with pytest.raises(PluginError, match="but core has one of that name"):

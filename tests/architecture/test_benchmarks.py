@@ -53,6 +53,12 @@ def test_growth_prints_a_table_for_pairs_cycles_depth_and_memory():
         assert title in printed
 
 
+def test_risk_times_every_rule_of_core_and_a_refusal_with_its_flips():
+    found = json.loads(run("risk.py", "--rounds", 3, "--json"))
+    assert {"balance", "minimum_edge", "trading_state"} < set(found["each_us"])
+    assert all(micros > 0 for part in found.values() for micros in part.values())
+
+
 def test_guard_keeps_numbers_and_is_content_with_them(tmp_path):
     numbers = tmp_path / "guard.toml"
     small = ("--pairs", 12, "--frames", 50, "--turns", 3, "--numbers", numbers)

@@ -49,8 +49,11 @@ class AccountHandler(Protocol):
     def on_gap(self, reason: str) -> None:
         """Something was missed: reconcile with what the venue says now before going on."""
 
-    def on_ready(self, is_ready: bool) -> None:
-        """The private connection stands with snapshots taken and orders may go out, or no more."""
+    def on_ready(self, is_ready: bool, reason: str = "") -> None:
+        """The private connection stands with snapshots taken and orders may go out, or no more.
+
+        Told again when the reason why not has become another.
+        """
 
 
 class Account(Protocol):

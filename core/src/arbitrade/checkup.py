@@ -1,6 +1,6 @@
 """Looks an installation over: what `arbitrade doctor` shows.
 
-Reads settings and plugins, writes nothing and connects to nothing.
+Reads settings and plugins, writes nothing, and connects to nothing but a database that runs.
 """
 
 import importlib.util
@@ -72,6 +72,7 @@ def examine(line: "CommandLine") -> Iterator[Finding]:
     yield Finding("settings", Health.GOOD, f"from {line.settings_file.parent}")
     yield _event_loop(settings)
     yield _room(settings)
+    yield _database(settings, line.registry)
     yield from _plugins(line.registry)
     try:
         venue = line.registry.make_venue(settings, settings.venue)
@@ -142,6 +143,16 @@ def _room(settings: "Settings") -> Finding:
     if free_mb < _LITTLE_ROOM_MB:
         return Finding("disk", Health.NOTE, f"{text}; a day of all pairs takes more")
     return Finding("disk", Health.GOOD, text)
+
+
+def _database(settings: "Settings", registry: "PluginRegistry") -> Finding:
+    """Look at the database without starting or making one."""
+    from arbitrade.store.health import examine_database
+
+    try:
+        return examine_database(settings, registry.migrations())
+    except ArbitradeError as error:  # of a plugin's migrations
+        return Finding("database", Health.BROKEN, str(error))
 
 
 def _plugins(registry: "PluginRegistry") -> Iterator[Finding]:

@@ -22,9 +22,11 @@ from arbitrade.execution.settings import (
 from arbitrade.pricing import FeeConvention, FeeSchedule
 from arbitrade.risk_limits import RiskLimits
 from arbitrade.secrets import Secret
+from arbitrade.store.settings import DatabaseSettings
 
 __all__ = [
     "CORE_SECTIONS",
+    "DatabaseSettings",
     "ExecutionSettings",
     "Features",
     "FeeSettings",
@@ -148,6 +150,10 @@ class RuntimeSettings:
         "auto",
         "Who waits for the sockets; `auto` takes uvloop or winloop where one is installed.",
     )
+    folder: str = setting(
+        "~/.arbitrade",
+        "Where the bot keeps its journal, locks, control socket and embedded database.",
+    )
 
 
 @attrs.frozen
@@ -170,6 +176,7 @@ CORE_SECTIONS: tuple[SettingsSection, ...] = (
     SettingsSection("paper", PaperSettings),
     SettingsSection("live", LiveSettings),
     SettingsSection("journal", JournalSettings),
+    SettingsSection("database", DatabaseSettings),
     SettingsSection("log", LogSettings),
     SettingsSection("runtime", RuntimeSettings),
     SettingsSection("secrets", SecretSettings),
@@ -199,6 +206,7 @@ class Settings:
     paper: PaperSettings = attrs.field(factory=PaperSettings)
     live: LiveSettings = attrs.field(factory=LiveSettings)
     journal: JournalSettings = attrs.field(factory=JournalSettings)
+    database: DatabaseSettings = attrs.field(factory=DatabaseSettings)
     log: LogSettings = LogSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     secrets: SecretSettings = SecretSettings()

@@ -5,12 +5,13 @@ import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
 from arbitrade.config import CORE_SECTIONS, Settings
 from arbitrade.config_load import scalar_fields
-from arbitrade.config_secrets import FILE_SUFFIX
+from arbitrade.config_secrets import FILE_SUFFIX, is_secret
 from arbitrade.config_structure import origin_of
 from arbitrade.secrets import MASK, Secret
 
@@ -48,7 +49,7 @@ def rows(settings: Settings, section: str | None = None) -> list[Row]:
         ]
     for name in [*core, *sorted(settings.structured)]:
         if section in (None, name):
-            whole = getattr(settings, name) if name in core else section_of(settings, name)
+            whole = section_of(settings, name)
             found += _rows_of(whole, name, settings)
     for name in unregistered:
         if section in (None, name):
@@ -57,8 +58,17 @@ def rows(settings: Settings, section: str | None = None) -> list[Row]:
 
 
 def section_of(settings: Settings, name: str) -> object:
-    """Return a registered section with the secrets that stores have."""
-    return settings.section(name, type(settings.structured[name]))
+    """Return a section, core's or a registered one, with the secrets that stores have."""
+    if name in settings.structured:
+        return settings.section(name, type(settings.structured[name]))
+    whole: Any = getattr(settings, name)
+    missing = [field.name for field in attrs.fields(type(whole)) if is_secret(field.type)]
+    found = {
+        key: settings.find_secret(f"{name}.{key}")
+        for key in missing
+        if getattr(whole, key) is None and settings.find_secret is not None
+    }
+    return attrs.evolve(whole, **found)
 
 
 def origin_in(settings: Settings, path: str) -> str | None:

@@ -211,7 +211,8 @@ class BalanceCompared:
     venue: Decimal
     ledger: Decimal
     verdict: str
-    """`equal`, `external` (explained by the venue's ledger), `halt`."""
+    """`equal`, `different` (not looked into yet), `external` (explained by the venue's ledger, or
+    tolerated), `halt`."""
 
 
 @attrs.frozen

@@ -942,8 +942,9 @@ class Owner:
         self.gaps.append(reason)
         self.pulse.beat()
 
-    def on_ready(self, is_ready: bool) -> None:
-        self.readiness.append(is_ready)
+    def on_ready(self, is_ready: bool, reason: str = "") -> None:
+        if is_ready != self.is_ready:
+            self.readiness.append(is_ready)
         self.pulse.beat()
 
 

@@ -19,10 +19,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @click.pass_obj
 def doctor(line: "CommandLine", as_json: bool) -> None:
-    """Check Python, clock, settings, plugins, disk and the hot path.
+    """Check Python, clock, settings, plugins, disk, the database and the hot path.
 
     Made-up frames go through the compiled and the interpreted hot path, which have to agree.
-    Nothing is written, and nothing connected to.
+    Nothing is written or started, and nothing connected to but a database that runs.
 
     ✓ is well, – works but could be better, ✗ is broken.  Exit code 1 if anything is broken; an
     interpreted hot path is only when ARBITRADE_REQUIRE_COMPILED=1.

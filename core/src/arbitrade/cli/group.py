@@ -19,9 +19,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 """What a write to standard output fails with when a disk behind it is full or gone."""
 
 _SECTIONS = {
-    "Market": ("detect", "record"),
+    "Trading": ("demo", "run"),
     "A running bot": ("status", "halt", "resume", "flatten", "limits"),
-    "What it did": ("report", "export", "audit"),
+    "What it did": ("report", "export", "audit", "replay"),
+    "Market": ("detect", "record"),
     "Settings": ("config", "secrets"),
     "Plugins": ("plugins",),
     "This installation": ("db", "doctor"),

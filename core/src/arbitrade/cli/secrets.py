@@ -79,8 +79,6 @@ def list_(line: CommandLine, as_json: bool) -> None:
     if as_json:
         click.echo(converter.dumps(places))
         return
-    if not places:
-        click.echo("No installed plugin asks for a secret.", err=True)
     for name, place in places.items():
         click.echo(f"{name:<32}  {place or 'not set'}")
 
@@ -105,17 +103,16 @@ def remove(line: CommandLine, name: str, store: str | None) -> None:
 
 
 def _check_name(line: CommandLine, name: str) -> None:
+    from arbitrade.config import CORE_SECTIONS
     from arbitrade.config_secrets import secret_names
     from arbitrade.config_structure import suggest
 
-    sections = line.registry.settings_sections()
+    sections = [*CORE_SECTIONS, *line.registry.settings_sections()]
     known = [secret for section in sections for secret in secret_names(section.name, section.cls)]
     owners = {plugin.name for plugin in line.registry} - {section.name for section in sections}
     # A plugin that registers no section may have any; nobody else can say.
     if name not in known and name.partition(".")[0] not in owners:
-        raise UsageError(
-            f"{name}: no plugin asks for a secret of this name; {suggest(name, known)}"
-        )
+        raise UsageError(f"{name}: nobody asks for a secret of this name; {suggest(name, known)}")
 
 
 def _read_secret(name: str) -> "Secret":
@@ -158,6 +155,7 @@ def _stores(line: CommandLine) -> "list[SecretStore]":
 def _places(line: CommandLine) -> dict[str, str | None]:
     """Return where each secret is, by name; None for those that are nowhere."""
     from arbitrade.cli.config import read_settings
+    from arbitrade.config import CORE_SECTIONS
     from arbitrade.config_secrets import secret_names
     from arbitrade.config_show import origin_in, section_of
     from arbitrade.secret_stores import VaultStore
@@ -165,7 +163,7 @@ def _places(line: CommandLine) -> dict[str, str | None]:
     settings = read_settings(line)
     names = [
         name
-        for section in settings.structured
+        for section in [*(one.name for one in CORE_SECTIONS), *settings.structured]
         for name in secret_names(section, type(section_of(settings, section)))
     ]
     places: dict[str, str | None] = {name: origin_in(settings, name) for name in names}

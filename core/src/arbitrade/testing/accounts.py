@@ -63,9 +63,10 @@ class AccountRecorder:
         self.gaps.append(reason)
         self.wake()
 
-    def on_ready(self, is_ready: bool) -> None:
-        """Keep it."""
-        self.readiness.append(is_ready)
+    def on_ready(self, is_ready: bool, reason: str = "") -> None:
+        """Keep it if it is a change."""
+        if is_ready != self.is_ready:
+            self.readiness.append(is_ready)
         self.wake()
 
 

@@ -48,6 +48,7 @@ _OVERLAP = timedelta(minutes=1)
 """Fills are asked for from a little earlier than the last one heard of; none is booked twice."""
 _GOODBYE_S = 3.0
 _LEDGER_IDS_KEPT = 5000
+_NO_CONNECTION = "there is no private connection"
 
 
 def make_account(settings: KrakenAccountSettings, clock: Clock | None = None) -> "KrakenAccount":
@@ -124,6 +125,7 @@ class KrakenAccount:
         self._handler: AccountHandler | None = None
         self._state = VenueState.UNKNOWN
         self._is_ready = False
+        self._why_not = _NO_CONNECTION
         self._has_reconciled = False
         self._must_reconcile = asyncio.Event()
         self._missing: list[Entry] = []
@@ -393,17 +395,24 @@ class KrakenAccount:
                     self._trading.told(symbol, float(count))
 
     def _tell_ready(self) -> None:
-        is_ready = (
-            self._private.is_standing
-            and self._has_reconciled
-            and self._switch.is_safe
-            and self._state is VenueState.ONLINE
-        )
-        if is_ready != self._is_ready:
-            self._is_ready = is_ready
-            log.info("kraken.account_ready", account=self.name, is_ready=is_ready)
-            if self._handler is not None:
-                self._handler.on_ready(is_ready)
+        why_not = self._why_not_ready()
+        is_ready = not why_not
+        if (is_ready, why_not) == (self._is_ready, self._why_not):
+            return
+        self._is_ready, self._why_not = is_ready, why_not
+        log.info("kraken.account_ready", account=self.name, is_ready=is_ready, reason=why_not)
+        if self._handler is not None:
+            self._handler.on_ready(is_ready, why_not)
+
+    def _why_not_ready(self) -> str:
+        """Return what keeps orders from going out; nothing when they may."""
+        if not self._private.is_standing:
+            return _NO_CONNECTION
+        if self._state is not VenueState.ONLINE:
+            return f"the venue's engine is {self._state.value}"
+        if not self._switch.is_safe:
+            return "the venue doesn't confirm the dead man's switch"
+        return "" if self._has_reconciled else "orders are being looked up after a reconnect"
 
     async def _let_go(self) -> None:
         """Without open orders of ours there is nothing left for the dead man's switch to do."""

@@ -166,6 +166,16 @@ class FastVenue:
         self._come_to(now_ns)
         self._market.resync(symbol)
 
+    # ── connections ──────────────────────────────────────────────────────────────────────────────
+
+    def lose_private(self) -> None:
+        """Lose the private connection, with all that is under way on it."""
+        self._account.lose()
+
+    def lose_public(self) -> None:
+        """Lose market data, with all that is under way."""
+        self._market.lose()
+
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 
     def ask(self, client_id: str) -> OrderState | None:

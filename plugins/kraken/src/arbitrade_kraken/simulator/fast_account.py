@@ -92,7 +92,7 @@ class FastAccount:
         """Connect."""
         self._snapshot()
         if self._faults.private_gap_s:
-            self._queue.after(around(self._faults.private_gap_s), self._lose)
+            self._queue.after(around(self._faults.private_gap_s), self.lose)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +259,8 @@ class FastAccount:
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Lose the connection; it comes back after `FastFaults.gap_ms`."""
         self._lane.cut()
         for key in self._waiting:
             self._queue.tell(_unknown(key, "the connection was lost"))
@@ -272,7 +273,8 @@ class FastAccount:
     def _come_back(self) -> None:
         self._lane.restore()
         self._snapshot()
-        self._queue.after(around(self._faults.private_gap_s), self._lose)
+        if self._faults.private_gap_s:
+            self._queue.after(around(self._faults.private_gap_s), self.lose)
 
     def _snapshot(self) -> None:
         """Tell how things stand, and what happened meanwhile: fills, then how orders ended."""

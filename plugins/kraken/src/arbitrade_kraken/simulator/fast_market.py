@@ -60,7 +60,7 @@ class FastMarket:
         if self._step_ns:
             self._queue.at(self._queue.now_ns + self._step_ns, self._step)
         if self._faults.public_gap_s:
-            self._queue.after(around(self._faults.public_gap_s), self._lose)
+            self._queue.after(around(self._faults.public_gap_s), self.lose)
 
     def resync(self, symbol: str) -> None:
         """Ask for a fresh snapshot of one book."""
@@ -88,7 +88,8 @@ class FastMarket:
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Lose the connection; it comes back after `FastFaults.gap_ms`."""
         self._lane.cut()
         for topic in (_INSTRUMENT, *self._topics.values()):
             self._face.remove(topic, self)
@@ -100,7 +101,8 @@ class FastMarket:
     def _come_back(self) -> None:
         self._lane.restore()
         self._subscribe()
-        self._queue.after(around(self._faults.public_gap_s), self._lose)
+        if self._faults.public_gap_s:
+            self._queue.after(around(self._faults.public_gap_s), self.lose)
 
     def _subscribe(self) -> None:
         state = self._exchange.engine_state

@@ -1,0 +1,6 @@
+"""Lets the modules beside the tests be imported by them: nothing else puts this folder on the path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
