@@ -46,6 +46,7 @@ class LiveGateway:
         tell: Takes events.
         now_ns: The run's time as it flows.
         began_ns: When the frame or event at hand came, by `time.perf_counter_ns`.
+        is_frame: Whether it is a frame of the market.
     """
 
     def __init__(
@@ -55,16 +56,20 @@ class LiveGateway:
         tell: Callable[[TradingEvent], None],
         now_ns: Callable[[], int],
         began_ns: Callable[[], int],
+        is_frame: Callable[[], bool],
     ) -> None:
         self._account = account
         self._journal = journal
         self._tell = tell
         self._now_ns = now_ns
         self._began_ns = began_ns
+        self._is_frame = is_frame
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, Intent] = {}
         self.to_order = Latency(timer_overhead_ns())
-        """From the frame or event that caused an order to its bytes being written."""
+        """From the frame that caused an order to its bytes being written."""
+        self.event_to_order = Latency(timer_overhead_ns())
+        """The same from an answer, a fill or a timer."""
         self.to_durable = Latency(timer_overhead_ns())
         """From an intent being written to being durable."""
         self.to_ack = Latency(timer_overhead_ns())
@@ -73,13 +78,14 @@ class LiveGateway:
     def send(self, intent: Intent, sequence: int) -> None:
         """Send an order once its intent is durable."""
         began, written = self._began_ns(), time.perf_counter_ns()
+        to_order = self.to_order if self._is_frame() else self.event_to_order
 
         def go() -> None:
             self._waiting.pop(intent.request.client_id, None)
             self.to_durable.add(time.perf_counter_ns() - written)
             # Started at once: when this returns, the bytes are with the operating system.
             self._start(self._add(intent), f"order {intent.request.client_id}")
-            self.to_order.add(time.perf_counter_ns() - began)
+            to_order.add(time.perf_counter_ns() - began)
 
         try:
             if self._journal.is_durable(sequence):

@@ -7,6 +7,7 @@ nowhere else.
 """
 
 import asyncio
+import gc
 import getpass
 import os
 import re
@@ -421,6 +422,7 @@ class TradingSession:
                 self._shell.tell,
                 self.clock.real_ns,
                 lambda: self._shell.event_began_ns,
+                lambda: self._shell.is_in_frame,
             )
             if not recovered.is_empty:
                 self.trader.reconciled_until(recovered.last_ns)
@@ -444,6 +446,9 @@ class TradingSession:
             tags = set(self._recovering)
             await _until(lambda: not tags & set(self.machine.cycles))
         self._check_arming()
+        # PERF: what is here stays; without this, a collection walks all of it, for milliseconds.
+        gc.collect()
+        gc.freeze()
         self._is_ready_to_trade.set()
         if self._is_halted():
             halt = self._kill.halt if self._kill is not None else None

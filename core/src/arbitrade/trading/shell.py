@@ -58,6 +58,8 @@ class Shell:
         self.frame_began_ns = 0
         """When the frame at hand came, by `time.perf_counter_ns`."""
         self.event_began_ns = 0
+        self.is_in_frame = False
+        """Whether what is being handled is a frame."""
         self.decisions = Latency(timer_overhead_ns())
         """From a frame's bytes to everything it showed decided, orders written down included."""
         self.on_connection_lost: Callable[[int, ConnectionLost], None] | None = None
@@ -73,11 +75,11 @@ class Shell:
 
     def act(self, opportunities: Sequence[Opportunity], position: int) -> None:
         """Have the machine decide; called by the engine within a frame."""
-        self._is_busy = True
+        self._is_busy = self.is_in_frame = True
         try:
             self._trader.on_opportunities(opportunities, position)
         finally:
-            self._is_busy = False
+            self._is_busy = self.is_in_frame = False
         self.decisions.add(time.perf_counter_ns() - self.frame_began_ns)
 
     def on_frame(self, connection: int, frame: bytes) -> MarketEvent | None:

@@ -118,6 +118,7 @@ def latencies(session: "TradingSession") -> tuple[LatencyRow, ...]:
     if gateway is not None:
         timed |= {
             "tick_to_order": gateway.to_order,
+            "event_to_order": gateway.event_to_order,
             "intent_to_durable": gateway.to_durable,
             "order_to_answer": gateway.to_ack,
         }
