@@ -3,26 +3,14 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from arbitrade import Alert, Approved, Leg, Opportunity, Severity, Side
+from arbitrade import Alert, Severity
 from arbitrade.builtin import COMMANDS
 from arbitrade.config import Settings
-from arbitrade.models import PlannedOrder
+from arbitrade.models import CycleState
 from arbitrade.plugins import PluginRegistry
-
-FOUND = Opportunity(
-    detector="test",
-    key="USD>BTC",
-    assets=("USD", "BTC"),
-    legs=(Leg("BTC/USD", Side.BUY),),
-    edge_bps=Decimal("12.5"),
-    size=Decimal(100),
-    profit=Decimal("0.125"),
-    orders=(PlannedOrder("BTC/USD", Side.BUY, Decimal("0.5"), Decimal("200.1")),),
-    lot_profit=Decimal("0.12"),
-    dust=(),
-    blocked=None,
-    timestamp=None,
-)
+from arbitrade.pricing import FeeSchedule
+from arbitrade.testing.desk import FakeDesk
+from arbitrade.testing.factories import make_book
 
 
 @pytest.fixture
@@ -32,7 +20,12 @@ def registry() -> PluginRegistry:
 
 async def test_observe_logs_what_it_would_send_and_sends_nothing(registry):
     executor = registry.make_executor(Settings(), "observe")
-    desk = FakeDesk(make_approved())
+    books = [
+        make_book("BTC/USD", bids=[("99", 9)], asks=[("100", 9)]),
+        make_book("ETH/BTC", bids=[("0.24", 9)], asks=[("0.25", 9)]),
+        make_book("ETH/USD", bids=[("26", 9)], asks=[("27", 9)]),
+    ]
+    desk = FakeDesk.around(books, 100, fees=FeeSchedule(Decimal(0)))
     with structlog.testing.capture_logs() as logged:
         assert await executor.execute(desk) is CycleState.ABORTED_CLEAN
     assert desk.tickets == []
@@ -41,11 +34,11 @@ async def test_observe_logs_what_it_would_send_and_sends_nothing(registry):
             "event": "execution.observed",
             "log_level": "info",
             "opportunity": "USD>BTC>ETH",
-            "edge_bps": "12.5",
+            "edge_bps": "10",
             "would_send": [
-                "buy 0.5 BTC/USD at 200.1",
-                "buy 1 ETH/BTC at 0.4",
-                "sell 1 ETH/USD at 101",
+                "buy 1.00000000 BTC/USD at 100.00",
+                "buy 4.00000000 ETH/BTC at 0.25",
+                "sell 4.00000000 ETH/USD at 26.00",
             ],
             "blocked": None,
         }

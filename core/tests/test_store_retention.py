@@ -1,5 +1,8 @@
 """Partitions are there in time, history goes in time, and money never does."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +12,13 @@ import pytest
 from arbitrade.models import Alert, Severity
 from arbitrade.store import retention
 from arbitrade.store.database import Database
-from arbitrade.store.retention import check_room, keep_history, partitioned_tables
+from arbitrade.store.retention import (
+    MONTHS_AHEAD,
+    check_room,
+    keep_history,
+    look_after,
+    partitioned_tables,
+)
 
 TODAY = date(2026, 11, 22)
 RUN = "11111111-1111-4111-8111-111111111111"
@@ -134,3 +143,24 @@ async def test_a_database_beyond_its_size_is_told(database: Database) -> None:
     async with database.session() as connection:
         await check_room(connection, None, largest_mb=1, on_alert=alerts.append)
     assert "MB large" in alerts[0].title
+
+
+async def test_looking_after_it_goes_on_when_the_database_was_away(database: Database) -> None:
+    attempts: list[bool] = []
+
+    @asynccontextmanager
+    async def session() -> AsyncIterator[asyncpg.Connection]:
+        attempts.append(True)
+        if len(attempts) < 3:
+            raise ConnectionRefusedError("refused")
+        async with database.session() as connection:
+            yield connection
+
+    made = "SELECT count(*) FROM pg_class WHERE relispartition AND relname ~ '^latency_2.*\\d$'"
+    task = asyncio.create_task(look_after(session, retention_days=0, again_s=0.0))
+    async with asyncio.timeout(30), database.session() as connection:
+        while await connection.fetchval(made) <= MONTHS_AHEAD:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(attempts) == 3

@@ -74,8 +74,19 @@ from arbitrade.trading.events import (
 )
 from arbitrade.trading.machine import OPERATOR
 from arbitrade.trading.rig import Effects, Rig
+from arbitrade_kraken.simulator.clock import MovableClock
+from arbitrade_kraken.simulator.exchange import Exchange
 from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.fast_events import AllBalances, FastEvent, Gap, Readiness
+from arbitrade_kraken.simulator.fast_events import (
+    AllBalances,
+    FastEvent,
+    FastFaults,
+    FastLatency,
+    Gap,
+    Readiness,
+)
+from arbitrade_kraken.simulator.still import StillMarket
+from arbitrade_kraken.simulator.universe import Universe
 from arbitrade_kraken.venue import KrakenVenue
 
 ZERO = Decimal(0)
@@ -152,6 +163,8 @@ class FastGateway:
             self.sent[request.client_id] = round(request.deadline.timestamp() * 1e9)
             while len(self.sent) > 200:
                 del self.sent[next(iter(self.sent))]
+            if bot.script is not None:
+                bot.script.next_order()
             self._venue.submit(request, bot.now_ns)
 
         self._bot.after(self._draw(self._manners.journal_us), go)
@@ -363,8 +376,10 @@ class FastBot:
         keep: bool = True,
         journal: Journal | None = None,
         mode: Mode = Mode.LIVE,
+        script: "Scripted | None" = None,
     ) -> None:
         self.venue = venue
+        self.script = script
         self.settings = settings if settings is not None else make_settings()
         self.run_id = RUN.format(seed)
         self.clock = FastClock(venue.now_ns)
@@ -655,6 +670,69 @@ class FastBot:
             said = [alert for alert in self.alerts if "is flagged" in alert.title]
             assert len(said) == flagged
             assert all(alert.severity is Severity.CRITICAL for alert in said)
+
+
+# ── a market that stands still ───────────────────────────────────────────────────────────────────
+
+STILL: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]] = {
+    "SOL/USD": ([("99.90", "50"), ("99.80", "90")], [("100.00", "50"), ("100.10", "90")]),
+    "SOL/EUR": ([("90.00", "50"), ("89.90", "90")], [("93.50", "50"), ("93.60", "90")]),
+    "EUR/USD": ([("1.10000", "40000")], [("1.10020", "40000")]),
+    "BTC/USD": ([("50000.0", "2")], [("50010.0", "2")]),
+    "BTC/EUR": ([("45440.0", "2")], [("45470.0", "2")]),
+}
+"""No cycle pays.  Fees are 0.4 %, on EUR/USD 0.2 %."""
+KEY = "USD>SOL>EUR"
+
+
+class Scripted:
+    """Faults that can be changed while a venue runs: what is `now` holds for the next request."""
+
+    def __init__(self, now: FastFaults | None = None) -> None:
+        self.now = now or FastFaults()
+        self.orders: dict[int, FastFaults] = {}
+        """Faults of single orders, counted from 0; nothing goes wrong with the others."""
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.now, name)
+
+    def next_order(self) -> None:
+        """Let the next order's faults hold."""
+        if self.orders:
+            self.now = self.orders.get(self.count, FastFaults())
+        self.count += 1
+
+
+def still_venue(
+    faults: Scripted | None = None,
+    latency: FastLatency | None = None,
+    balances: Mapping[str, Decimal] | None = None,
+    quotes: Mapping[str, Any] = STILL,
+) -> FastVenue:
+    """Return a venue whose books do only what they are told."""
+    clock = MovableClock(1_789_387_200_000_000_000)
+    exchange = Exchange(Universe.load().only(tuple(quotes)), StillMarket(quotes), clock)
+    exchange.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
+    scripted: Any = faults if faults is not None else Scripted()
+    return FastVenue(exchange, clock, Random(1), scripted, latency, rate=0)
+
+
+def open_edge(
+    bot: "FastBot", quantity: str = "5", price: str = "93.00", symbol: str = "SOL/EUR"
+) -> None:
+    """Let somebody bid for SOL so much that buying it for dollars pays: about 1.28 % at 93."""
+    bot.venue.exchange.quote_outside(
+        symbol, side=Side.BUY, price=Decimal(price), quantity=Decimal(quantity)
+    )
+
+
+def ready(bot: "FastBot") -> "FastBot":
+    """Let a bot get ready."""
+    bot.run(3)
+    assert bot.trader.is_reconciled
+    assert bot.machine.may_begin
+    return bot
 
 
 def _loads(written: bytes) -> dict[str, Any]:

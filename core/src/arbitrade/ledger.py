@@ -12,16 +12,29 @@ differently.  A fill is booked once by its execution id, a row once by its ledge
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Protocol
 
 import attrs
 
 from arbitrade.errors import ArbitradeError
-from arbitrade.models import BalanceChange, ExecutionReport, Instrument, Side
+from arbitrade.models import BalanceChange, ExecutionReport, Side
 from arbitrade.records import Posting, TransactionBooked
 
 ZERO = Decimal(0)
 _KEPT = 100_000
 """Execution and ledger ids remembered: far more than a venue ever repeats."""
+
+
+class TwoAssets(Protocol):
+    """What booking a fill needs of its pair; an `Instrument` is one."""
+
+    @property
+    def base(self) -> str:
+        """What is bought or sold."""
+
+    @property
+    def quote(self) -> str:
+        """What it is paid in."""
 
 
 @attrs.define(eq=False)
@@ -92,18 +105,15 @@ class Ledger:
             reference: Of whose opening it is, e.g. the run's id.
         """
         self.is_open = True
+        postings: list[Posting] = []
         for asset, amount in sorted(balances.items()):
             self._accounts.setdefault(("wallet", asset), ZERO)
             if amount:
-                self._book(
-                    TransactionBooked(
-                        f"opening:{reference}:{asset}",
-                        "opening",
-                        0,
-                        "",
-                        (Posting("wallet", asset, amount), Posting("opening", asset, -amount)),
-                    )
-                )
+                postings.append(Posting("wallet", asset, amount))
+                postings.append(Posting("opening", asset, -amount))
+        if postings:
+            # All in one: half an opening, after a crash, would look like money that is missing.
+            self._book(TransactionBooked(f"opening:{reference}", "opening", 0, "", tuple(postings)))
 
     def restore(self, balances: Mapping[str, Decimal]) -> None:
         """Take balances over from a journal, without a transaction."""
@@ -115,16 +125,29 @@ class Ledger:
         """Take a transaction over from a journal: it was told already."""
         self.is_open = True
         self._apply(transaction)
+        self.remember(transaction)
+
+    def remember(self, transaction: TransactionBooked) -> None:
+        """Know a transaction that is in the balances already, should the venue tell it again."""
         kind, _, reference = transaction.transaction.partition(":")
         if kind == "fill":
             trade = self._trade(reference)
             trade.booked = _wallet(transaction)
             trade.cycle = transaction.cycle
-        elif transaction.proof:
+            return
+        if transaction.proof:
             self._seen[transaction.proof] = None
+        if kind == "rounding":
+            trade = self._trade(reference.rsplit(":", 2)[0])
+            for asset, amount in _wallet(transaction).items():
+                # After it was settled, what is booked is what the rows say.
+                settled = (trade.booked or {}).get(asset, ZERO) + amount
+                trade.rows[asset] = settled
+                if trade.booked is not None:
+                    trade.booked[asset] = settled
 
     def book_fill(
-        self, report: ExecutionReport, pair: Instrument, cycle: int
+        self, report: ExecutionReport, pair: TwoAssets, cycle: int
     ) -> Mapping[str, Decimal] | None:
         """Book a fill; return what it changed by asset, None if it is booked already.
 
@@ -180,7 +203,7 @@ class Ledger:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
 
-    def _postings(self, report: ExecutionReport, pair: Instrument) -> tuple[Posting, ...]:
+    def _postings(self, report: ExecutionReport, pair: TwoAssets) -> tuple[Posting, ...]:
         base = self._rounded(pair.base, report.last_quantity)
         cost = self._rounded(pair.quote, report.cost)
         sign = 1 if report.side is Side.BUY else -1

@@ -189,7 +189,7 @@ class TransactionBooked:
     """A transaction of the double-entry ledger; per asset its postings sum to zero.
 
     Args:
-        transaction: Identifies it: `fill:<exec id>`, `external:<ledger id>`, `opening:<asset>:…`.
+        transaction: Identifies it: `fill:<exec id>`, `external:<ledger id>`, `opening:<run>`.
         reason: `opening`, `fill`, `rounding`, `external`.
         proof: What shows it: the venue's ledger id; empty where it is the fill itself.
     """

@@ -218,10 +218,12 @@ class Replay:
 
     def _take_or_explain(self, reader: RecordingReader, line: Line) -> bool:
         """Take a line; return False if it is the last one and torn."""
+        before = self.frames
         try:
             self._take(line)
         except MessageError as error:
             if reader.is_torn(line):
+                self.frames = before
                 return False
             raise RecordingError(reader.path, line.number, str(error)) from error
         return True
@@ -238,8 +240,9 @@ class Replay:
                 return
             if envelope.source != "public" or not envelope.is_received:
                 return
-        engine.on_frame(line.frame)
+        # Counted first, as the compiled loop does: one that ends the replay was taken too.
         self.frames += 1
+        engine.on_frame(line.frame)
         if engine.instruments is None and engine.counters.get("unknown_pair"):
             raise MessageError("a book before any instruments; name them with --instruments FILE")
 

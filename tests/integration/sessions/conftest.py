@@ -50,7 +50,7 @@ from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 __all__ = ["bench", "postgres_server"]
 
-PATIENCE_S = 40.0
+PATIENCE_S = 20.0
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/BTC", "SOL/ETH", "SOL/EUR", "EUR/USD")
 ZERO = Decimal(0)
 

@@ -7,6 +7,7 @@ partitions, which `drop_history` refuses.
 import asyncio
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,15 +15,18 @@ import asyncpg
 import attrs
 import structlog
 
+from arbitrade.errors import ArbitradeError
 from arbitrade.models import Alert, Severity
 
-__all__ = ["Kept", "check_room", "keep_history", "partitioned_tables"]
+__all__ = ["Kept", "check_room", "keep_history", "look_after", "partitioned_tables"]
 
 MONTHS_AHEAD = 2
 _LOCK_TIMEOUT = "2s"
 """The writer waits behind a lock that is waited for; better to try again later."""
 _LATE = 45
 """Days: rows older than this and still in a default partition mean that nobody looked after it."""
+
+type Session = Callable[[], AbstractAsyncContextManager["asyncpg.Connection"]]
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,6 +48,41 @@ class Kept:
     deleted: int = 0
     postponed: tuple[str, ...] = ()
     stray: int = 0
+
+
+async def look_after(
+    session: Session,
+    *,
+    retention_days: int,
+    folder: Path | None = None,
+    on_alert: Callable[[Alert], None] = lambda _: None,
+    every_s: float = 86_400.0,
+    again_s: float = 600.0,
+) -> None:
+    """Keep the history and check the room, now and every day, until cancelled.
+
+    Args:
+        session: Opens a connection; `Database.session`.
+        retention_days: As for `keep_history`.
+        folder: As for `check_room`.
+        on_alert: Called with what an operator should know.
+        every_s: Between two looks.
+        again_s: When the database was away, or a table in use.
+    """
+    while True:
+        pause = every_s
+        try:
+            async with session() as connection:
+                kept = await keep_history(
+                    connection, retention_days=retention_days, on_alert=on_alert
+                )
+                await check_room(connection, folder, on_alert=on_alert)
+            if kept.postponed:
+                pause = again_s
+        except (ArbitradeError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("history.not_kept", error=str(error) or type(error).__name__)
+            pause = again_s
+        await asyncio.sleep(pause)
 
 
 async def partitioned_tables(connection: asyncpg.Connection) -> list[str]:

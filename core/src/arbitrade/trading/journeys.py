@@ -152,19 +152,28 @@ def buy_back(machine: "Machine", cycle: Cycle, asset: str, amount: Decimal) -> P
     rate = machine.valuation.rate(cycle.start, asset)
     if leg is None or not rate:
         return None
-    # A hundredth above what it costs at the best price covers fees and depth; the rest is cut off.
-    enough = amount / rate * Decimal("1.02")
+    # Two hundredths above what it costs at the best price cover fees and depth; what is more than
+    # needed is cut off.
+    enough = min(amount / rate * Decimal("1.02"), machine.available(cycle.start, but=cycle))
     try:
         quote = machine.quote(leg, enough, cycle)
     except ArbitradeError:
         return None
     if quote.blocked is not None or not quote.received:
         return None
+    if _loss(machine, cycle, asset, quote) > machine.loss_cap(cycle):
+        return None
     pair = machine.instruments[leg.symbol]
     lots = (quote.quantity * min(Decimal(1), amount / quote.received)) / pair.quantity_increment
     quantity = lots.to_integral_value(ROUND_UP) * pair.quantity_increment
     quantity = max(min(quantity, quote.quantity), pair.minimum_quantity)
     return attrs.evolve(quote.order, quantity=quantity)
+
+
+def _loss(machine: "Machine", cycle: Cycle, asset: str, quote: LegQuote) -> Decimal:
+    """Return what buying costs above what the same would sell for; 0 where nobody bids."""
+    worth = machine.valuation.value(asset, quote.received, cycle.start)
+    return ZERO if worth is None else quote.spent - worth
 
 
 def _direct(machine: "Machine", spends: str, receives: str) -> Leg | None:

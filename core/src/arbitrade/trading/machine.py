@@ -607,7 +607,7 @@ class Machine:
             instruments=self.instruments,
             books=self.books(),
             fees=self.fees,
-            loss_cap=self._loss_cap(cycle),
+            loss_cap=self.loss_cap(cycle),
             slippage_bps=self._execution.slippage_bps,
             step_of=self.step_of,
             skip=self.skip,
@@ -698,7 +698,8 @@ class Machine:
         total = sum(worth.values(), ZERO)
         return out if not total else out * worth.get(asset, ZERO) / total
 
-    def _loss_cap(self, cycle: Cycle) -> Decimal:
+    def loss_cap(self, cycle: Cycle) -> Decimal:
+        """Return most that getting out may cost, in the start asset."""
         cap, limits = cycle.limits.unwind_loss_cap, cycle.limits
         worth = self.valuation.value(limits.reference_asset, cap, cycle.start)
         # Nobody knows what the cap is worth: not a reason to hold, but to accept little.

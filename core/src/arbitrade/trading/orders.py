@@ -43,6 +43,8 @@ class TrackedOrder:
     filled_ns: int | None = None
     asked_at_ns: int | None = None
     look_ups: int = 0
+    denials: int = 0
+    """How often the venue, asked, knew of no such order."""
     is_closed: bool = False
     """Its end was written down."""
     amount: Decimal = ZERO
@@ -126,9 +128,7 @@ class TrackedOrder:
     def on_state(self, state: OrderState | None) -> None:
         """Take the venue's answer to a look-up."""
         if state is None:
-            if not self.fills and self.status is None:
-                self.answer = "not_sent"
-                self.rejection = self.rejection or "the venue never got it"
+            self._on_denial()
             return
         self.answer = "accepted"
         self.order_id = self.order_id or state.order_id
@@ -136,6 +136,17 @@ class TrackedOrder:
         if self.status is None or not self.status.is_final:
             self.status = state.status
             self.reason = state.reason or self.reason
+
+    def _on_denial(self) -> None:
+        self.denials += 1
+        if not self.fills and self.status is None:
+            self.answer = "not_sent"
+            self.rejection = self.rejection or "the venue never got it"
+        elif self.denials > 1 and (self.status is None or not self.status.is_final):
+            # Once may have crossed an event on its way.  Twice: it was there and is gone, as
+            # simulated orders are after a crash.
+            self.status = OrderStatus.CANCELED
+            self.reason = self.reason or "the venue knows nothing of it any more"
 
     def add_flows(self, flows: Mapping[str, Decimal]) -> None:
         """Take what the ledger booked for it."""
