@@ -328,7 +328,7 @@ def test_what_is_right_before_damage_is_handed_out_before_the_error(tmp_path):
     with JournalReader(tmp_path) as reader:
         assert [entry.seq for entry in reader.next_batch(10)] == list(range(1, seq))
         for _ in range(2):
-            with pytest.raises(JournalCorruptError, match="Quarantine the damage"):
+            with pytest.raises(JournalCorruptError, match="arbitrade journal quarantine"):
                 reader.next_batch(10)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -110,6 +111,7 @@ async def assert_whole(server: EmbeddedPostgres, run: LittleRun) -> None:
         await connection.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)],

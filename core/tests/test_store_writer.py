@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import asyncpg
 import orjson
@@ -423,6 +424,63 @@ async def test_a_poison_record_is_set_aside_alone_and_told(
     same = [t for t in expected if t not in ("run", "cycle")]
     assert {t: found[t] for t in same} == {t: expected[t] for t in same}
     await assert_money(database, make_run(seed=1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_in_a_record_the_rest_is_written(
+    database: Database, journal: Journal, seed: int
+) -> None:
+    """Each record is written, set aside, repeated or unknown; none stops the writer."""
+    random, run = Random(seed), make_run(seed=1, cycles=5)
+    payloads = run.payloads
+    for payload in payloads:
+        journal.append(payload)
+        journal.append(damaged(random, payload))
+    writer = await drained(database, journal, batch=100)
+    assert writer.written == 2 * len(payloads)
+    assert writer.rejected > len(payloads) // 3
+    kept = await database.pool.fetchval("SELECT count(*) FROM rejected_record")
+    assert kept == writer.rejected
+    sums = await database.pool.fetch(
+        "SELECT 1 FROM posting GROUP BY account, transaction, asset HAVING sum(amount) <> 0"
+    )
+    assert sums == []
+    booked = await database.pool.fetch("SELECT exec_id FROM execution")
+    assert {row["exec_id"] for row in booked} >= {fill.exec_id for fill in run.fills}
+
+
+WILD = (
+    *(None, True, -1, 0, 1.5, 2**63, 2**64 - 1, -(2**63), "", "x", "NaN", "-Infinity", "1e400"),
+    *(
+        "1E-2000",
+        "9" * 5000,
+        "a\0b",
+        "\U0001f600",
+        [],
+        {},
+        [None],
+        {"a": 1},
+        [[["1"]]],
+        "2026-13-45",
+    ),
+)
+
+
+def damaged(random: Random, payload: bytes) -> bytes:
+    """Return a record with one value, somewhere in it, made wild; or some bytes changed."""
+    if random.random() < 0.1:
+        at = random.randrange(len(payload))
+        return (payload[:at] + bytes([random.randrange(32, 256)]) + payload[at + 1 :]) or b"x"
+    fields = orjson.loads(payload)
+    place = fields
+    while True:
+        key = random.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        inner = place[key]
+        if not (isinstance(inner, dict | list) and inner) or random.random() < 0.2:
+            break
+        place = inner
+    place[key] = random.choice(WILD)
+    return orjson.dumps(fields)
 
 
 async def test_a_kind_of_a_newer_version_is_kept_and_counted(

@@ -1,7 +1,10 @@
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,30 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
+def written(name: str) -> list[str]:
+    """Return the README's shell lines that run one command of arbitrade, from its name on."""
+    found = [line.partition("uv run ")[2] for line in commands()]
+    return [line for line in found if line.split()[:2] == ["arbitrade", name]]
+
+
+def run(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a line as `arbitrade …`, with a state folder and a home of its own."""
+    program, *arguments = shlex.split(command)
+    assert program == "arbitrade"
+    done = subprocess.run(
+        [sys.executable, "-m", "arbitrade", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+        check=False,
+        env={**os.environ, "ARBITRADE_RUNTIME__FOLDER": str(folder), "HOME": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def anchors(document: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", document.read_text(encoding="utf-8")), re.M)
     return {
@@ -41,7 +68,7 @@ def test_quick_start_is_two_commands_each_complete_on_a_fresh_machine():
     complete = [line for line in commands() if line.startswith("python3 -m pip install uv && ")]
     assert len(complete) == 2
     main, tests = (line.partition(" && ")[2] for line in complete)
-    assert main.startswith("python3 -m uv run arbitrade detect tests/data/")
+    assert main == "python3 -m uv run arbitrade demo"
     assert tests == "python3 -m uv run pytest"
 
 
@@ -49,24 +76,19 @@ def test_systems_whose_python_refuses_pip_are_told_what_to_do():
     assert "pipx install uv" in README
 
 
-@pytest.mark.parametrize(
-    "command",
-    [line.partition("uv run ")[2] for line in commands() if "uv run arbitrade detect " in line],
-)
-def test_main_command_of_the_readme_runs_as_written(command, tmp_path):
-    program, *arguments = shlex.split(command)
-    assert program == "arbitrade"
-    done = subprocess.run(
-        [sys.executable, "-m", "arbitrade", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "checksum" in done.stderr
+@pytest.mark.parametrize("command", written("detect"))
+def test_detecting_runs_as_written(command, tmp_path):
+    assert "checksum" in run(command, tmp_path).stderr
+
+
+def test_main_command_of_the_readme_trades_and_its_ledger_is_the_venues(tmp_path):
+    (command,) = written("demo")
+    # As written it runs until Ctrl-C; five times the pace shows in seconds what takes a minute.
+    report = json.loads(run(f"{command} --for 8s --rate 1000 --json", tmp_path).stdout)
+    assert report["opportunities"]["seen"] > 0
+    assert report["ledger_difference"]
+    assert all(Decimal(amount) == 0 for amount in report["ledger_difference"].values())
+    assert report["database"]["opportunity"] > 0
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -17,7 +17,6 @@ from chaos_bench import Bench, open_bench
 __all__ = ["postgres_server"]
 
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say on other systems that nothing was tested."""
     if sys.platform == "linux":

@@ -10,7 +10,6 @@ the last moments may or may not have got to the disk, as in a real crash.
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from arbitrade.cli import main
@@ -161,8 +160,6 @@ def _around_storage(trap: Trap) -> None:
     SegmentFiles.write = torn  # type: ignore[method-assign]
     SegmentFiles.sync = synced  # type: ignore[method-assign]
     store_writer.write_batch = stored
-
-
 
 
 if __name__ == "__main__":

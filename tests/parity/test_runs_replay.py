@@ -2,117 +2,26 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
 import pytest
 import zstandard
+from runs import MARKET, prepared, several_cycles, traded, until
 
 from arbitrade.api import Command
-from arbitrade.config import Secret, Settings, load_settings
+from arbitrade.config import Secret
 from arbitrade.models import Mode
-from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.plugins import discover
 from arbitrade.recording import RecordingReader
-from arbitrade.testing.postgres import PostgresServer
 from arbitrade.trading.rerun import Rerun, Verdict
-from arbitrade.trading.session import RunReport, TradingSession
-from arbitrade_kraken.simulator.market import MarketSettings
+from arbitrade.trading.session import TradingSession
 from arbitrade_kraken.simulator.running import running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
-
-MARKET = SimulatorSettings(
-    pairs=30,
-    seed=5,
-    rate=400.0,
-    wire=WireSettings().prompt(),
-    market=MarketSettings(seed=5, edge_every=150),
-)
-
-
-def prepared(
-    folder: Path, dsn: Secret, overrides: Mapping[str, Mapping[str, object]]
-) -> tuple[Settings, PluginRegistry]:
-    registry = discover()
-    given: dict[str, dict[str, object]] = {
-        "runtime": {"folder": str(folder)},
-        "database": {"dsn": dsn},
-        "recording": {"compression": "zstd"},
-        "live": {"rehearsal_cycles": 0, "minimum_size_cycles": 0},
-        "risk": {"maximum_orders_per_minute": 0, "cooldown_s": "0", "maximum_cycles": 5},
-        "paper": {"send_ms": "uniform(1,20)", "ack_ms": "lognormal(5,0.5)"},
-        "log": {"level": "error"},
-    }
-    for name, values in overrides.items():
-        given[name] = {**given.get(name, {}), **values}
-    settings = load_settings(
-        registry.settings_sections(), folder=folder, environ={}, overrides=given
-    )
-    registry.configure(settings)
-    return settings, registry
-
-
-async def traded(
-    folder: Path,
-    dsn: Secret,
-    mode: Mode,
-    enough: Callable[[TradingSession], bool],
-    meanwhile: Callable[[TradingSession], object] | None = None,
-    **overrides: Mapping[str, object],
-) -> RunReport:
-    """Trade at the simulator until something holds; return what was done."""
-    async with running_simulator(MARKET) as simulator:
-        kraken: dict[str, object] = {
-            "ws_url": simulator.ws,
-            "ws_auth_url": simulator.ws_auth,
-            "rest_url": simulator.rest,
-            "api_key": Secret(simulator.key.key),
-            "api_secret": Secret(simulator.key.secret),
-            "account": f"parity-{uuid.uuid4().hex[:8]}",
-            "nonce_folder": str(folder),
-        }
-        settings, registry = prepared(folder, dsn, {"kraken": kraken, **overrides})
-        session = TradingSession(
-            settings,
-            registry,
-            registry.make_venue(settings, "kraken"),
-            mode=mode,
-            account=f"parity-{uuid.uuid4().hex[:8]}",
-        )
-
-        async def watch() -> None:
-            if meanwhile is not None:
-                await until(lambda: bool(session.machine.order_count))
-                answer = meanwhile(session)
-                if asyncio.iscoroutine(answer):
-                    await answer
-            await until(lambda: enough(session))
-            session.stop("the test has seen enough")
-
-        watching = asyncio.create_task(watch())
-        report = await session.run()
-        await watching
-        return report
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - nobody announces it
-            await asyncio.sleep(0.01)
 
 
 def replayed(path: str) -> Verdict:
     with RecordingReader(path) as reader:
         return Rerun(reader, discover()).run()
-
-
-def several_cycles(session: TradingSession) -> bool:
-    return session.machine.portfolio.cycles.total() >= 4
-
-
-@pytest.fixture
-def dsn(postgres_server: PostgresServer) -> Secret:
-    return postgres_server.create()
 
 
 @pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE])
@@ -129,6 +38,11 @@ async def test_a_run_replays_to_the_same_decisions(
     assert verdict.cycles == dict(report.state.cycles)
 
 
+async def until_frames(session: TradingSession, more: int) -> None:
+    goal = session.state().counters["frames"] + more
+    await until(lambda: session.state().counters["frames"] > goal)
+
+
 async def test_a_plugin_toggled_in_the_middle_is_toggled_in_the_replay(
     tmp_path: Path, dsn: Secret
 ) -> None:
@@ -137,8 +51,7 @@ async def test_a_plugin_toggled_in_the_middle_is_toggled_in_the_replay(
             arguments = {"name": "triangular", "state": state}
             answer = await session.command(Command("plugin", "operator", arguments))
             assert answer.is_done, answer.message
-            frames = session.state().counters["frames"]
-            await until(lambda: session.state().counters["frames"] > frames + 20)
+            await until_frames(session, 20)
 
     report = await traded(tmp_path, dsn, Mode.PAPER, several_cycles, off_and_on)
     verdict = replayed(report.recording)

@@ -35,6 +35,7 @@ COMMANDS = (
     "secrets",
     "plugins",
     "db",
+    "journal",
     "doctor",
 )
 """Core's commands, in the order they are shown."""

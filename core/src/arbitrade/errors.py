@@ -102,8 +102,8 @@ class JournalCorruptError(JournalError):
         self.reason = reason
         lost = f"records {missing[0]} to {missing[-1]}" if missing else "no record"
         super().__init__(
-            f"{path}, byte {offset}: {reason}; {lost} missing.  Quarantine the damage to go on "
-            "without; the damaged bytes are kept"
+            f"{path}, byte {offset}: {reason}; {lost} missing.  `arbitrade journal "
+            "quarantine` takes the damage out to go on without it; the damaged bytes are kept"
         )
 
 

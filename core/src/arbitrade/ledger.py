@@ -89,6 +89,11 @@ class Ledger:
         trade = self._trades.get(execution_id)
         return trade is not None and trade.booked is not None
 
+    def flows_of(self, execution_id: str) -> Mapping[str, Decimal]:
+        """Return what a fill changed by asset, rounding included; nothing if it isn't booked."""
+        trade = self._trades.get(execution_id)
+        return {} if trade is None else dict(trade.booked or {})
+
     def differences(self, venue: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Return venue minus ledger where they differ."""
         assets = {*venue, *self.balances()}

@@ -1,9 +1,9 @@
 """A bench for whole runs: a simulated venue on real sockets, a real PostgreSQL, faults between.
 
-    async with bench.running() as bot:          # a `TradingSession`, trading
-        await bot.until(lambda: bot.cycles > 3)
-        bench.faults.inject("lost_ack", method="add_order")
-    await bench.assert_whole(bot)               # the oracle: the venue's own ledger
+async with bench.running() as bot:          # a `TradingSession`, trading
+    await bot.until(lambda: bot.cycles > 3)
+    bench.faults.inject("lost_ack", method="add_order")
+await bench.assert_whole(bot)               # the oracle: the venue's own ledger
 """
 
 import asyncio
@@ -350,13 +350,14 @@ class Bench:
         return registry, settings
 
     def make_session(
-        self, changes: Changes = {}, mode: Mode = Mode.LIVE, **options: object  # noqa: B006
+        self,
+        changes: Changes = {},
+        mode: Mode = Mode.LIVE,
+        **options: object,  # noqa: B006
     ) -> TradingSession:
         registry, settings = self.settings_of(changes)
         venue = registry.make_venue(settings, settings.venue)
-        return TradingSession(
-            settings, registry, venue, mode=mode, account=self.account, **options
-        )
+        return TradingSession(settings, registry, venue, mode=mode, account=self.account, **options)
 
     @asynccontextmanager
     async def running(
@@ -426,7 +427,9 @@ class Bench:
         assert len(booked) == len(set(booked))
         intents = {record.intent.request.client_id for record in bot.records(IntentWritten)}
         there = {
-            order.client_id for order in self.exchange.closed_orders(self.account) if order.client_id
+            order.client_id
+            for order in self.exchange.closed_orders(self.account)
+            if order.client_id
         }
         assert there <= intents | {"by-hand"}
 

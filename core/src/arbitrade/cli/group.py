@@ -25,7 +25,7 @@ _SECTIONS = {
     "Market": ("detect", "record"),
     "Settings": ("config", "secrets"),
     "Plugins": ("plugins",),
-    "This installation": ("db", "doctor"),
+    "This installation": ("db", "journal", "doctor"),
 }
 _COMMANDS = f"{__name__}.commands"
 

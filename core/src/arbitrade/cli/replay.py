@@ -26,10 +26,13 @@ def replay(recording: str, as_json: bool) -> None:
     Uses the run's own settings, which are on the recording.  The same decisions give the same
     rolling hash; the first one that differs is shown side by side, and ends with exit code 1.
     """
+    from arbitrade.config import LogSettings
+    from arbitrade.logs import configure
     from arbitrade.plugins import discover
     from arbitrade.recording import RecordingReader
     from arbitrade.trading.rerun import Rerun
 
+    configure(LogSettings(level="warning"))
     with RecordingReader(recording) as reader:
         verdict = Rerun(reader, discover()).run()
     if as_json:

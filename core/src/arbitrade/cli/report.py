@@ -104,7 +104,7 @@ def _head(told: "RunReport") -> Iterator[str]:
     from arbitrade.cli.tables import shown
 
     run, metrics = told.run, told.metrics
-    end = "no end was written" if run.ended_at is None else f"to {shown(run.ended_at)}"
+    end = "and not ended" if run.ended_at is None else f"to {shown(run.ended_at)}"
     yield f"Run {run.run}: {run.mode} on {run.venue}, account {run.account}"
     yield f"  {shown(run.started_at)} {end} (UTC), version {run.version}"
     if run.decision_hash is not None:
@@ -153,7 +153,10 @@ def _funnel(told: "RunReport") -> Iterator[str]:
     yield from lines_of(
         header,
         [
-            (one.outcome, one.rule or "-", one.opportunities, one.sightings, one.best_edge_bps)
+            (
+                *(one.outcome, one.rule or "-", one.opportunities, one.sightings),
+                round(one.best_edge_bps, 2),
+            )
             for one in steps
         ],
     )
@@ -168,10 +171,10 @@ def _funnel(told: "RunReport") -> Iterator[str]:
 def _miss(miss: "NearMiss") -> Iterator[str]:
     from arbitrade.cli.tables import exact, shown
 
-    profit = f"{exact(miss.best_profit)} {miss.asset}"
+    edge, profit = exact(round(miss.best_edge_bps, 2)), exact(round(miss.best_profit, 6))
     yield (
-        f"  {shown(miss.first_seen_at)}  {miss.key}  {exact(miss.best_edge_bps)} bps, {profit}: "
-        f"{miss.rule} ({miss.value or '-'} against {miss.limit or '-'})"
+        f"  {shown(miss.first_seen_at)}  {miss.key}  {edge} bps, {profit} {miss.asset}: "
+        f"{miss.rule} ({miss.value or '-'}; limit: {miss.limit or '-'})"
     )
     for flip in miss.flips:
         unit = f" {flip['unit']}" if flip.get("unit") else ""

@@ -32,6 +32,7 @@ from arbitrade.pricing import FeeSchedule
 from arbitrade.trading.events import (
     BalancesTold,
     Execution,
+    LookUpFailed,
     OrderAnswer,
     OrderFound,
     Reconciled,
@@ -99,7 +100,6 @@ class PaperVenue:
         self._balances: dict[str, Decimal] = {}
         self._orders: dict[str, _PaperOrder] = {}
         self._taken: dict[tuple[str, Side], dict[int, int]] = {}
-        self._count = 0
 
     def open(self, balances: Mapping[str, Decimal]) -> None:
         """Begin with these balances."""
@@ -125,9 +125,7 @@ class PaperVenue:
 
     def look_up(self, client_id: str) -> None:
         """Tell what became of an order, by the next timer."""
-        self._timers.at(
-            self._now(), lambda: self._tell(OrderFound(client_id, self._state(client_id)))
-        )
+        self._timers.at(self._now(), lambda: self._tell(self._found(client_id)))
 
     def reconcile(self, since_ns: int | None) -> None:
         """Tell all balances, by the next timer."""
@@ -159,18 +157,20 @@ class PaperVenue:
             order.status, order.reason = OrderStatus.REJECTED, refusal
             events.append(OrderAnswer(request.client_id, "rejected", "", refusal))
         else:
-            self._count += 1
-            order_id = f"PAPER-{self._count}"
+            # Named after our id, which no other run has: fills are booked once by their id.
+            order_id = f"PAPER-{request.client_id}"
             events.append(
                 OrderAnswer(request.client_id, "accepted", order_id, sent_ns=order.sent_ns)
             )
             events += [Execution(report) for report in self._match(order, order_id)]
         delay = self._latencies.ack.draw(self._random)
-        self._timers.at(self._now() + delay, lambda: self._report(events))
+        self._timers.at(self._now() + delay, lambda: self._report(request.client_id, events))
 
-    def _report(self, events: Sequence[TradingEvent]) -> None:
+    def _report(self, client_id: str, events: Sequence[TradingEvent]) -> None:
         for event in events:
             self._tell(event)
+        # Everything about it is told, so nobody has to ask any more.
+        del self._orders[client_id]
 
     def _refusal(self, order: _PaperOrder) -> str | None:
         request = order.request
@@ -251,7 +251,7 @@ class PaperVenue:
             last_quantity=quantity,
             last_price=price,
             cost=cost,
-            fees=(fee,),
+            fees=(fee,) if amount else (),
             is_maker=False,
         )
 
@@ -289,13 +289,15 @@ class PaperVenue:
             timestamp=datetime.fromtimestamp(self._now() / 1e9, UTC).isoformat(),
         )
 
-    def _state(self, client_id: str) -> OrderState | None:
+    def _found(self, client_id: str) -> TradingEvent:
+        """Answer a look-up; of an order that is still on its way nobody knows anything."""
         order = self._orders.get(client_id)
-        if order is None or order.status in (None, OrderStatus.REJECTED):
-            return None
-        assert order.status is not None
+        if order is None or order.status is OrderStatus.REJECTED:
+            return OrderFound(client_id, None)
+        if order.status is None:
+            return LookUpFailed(client_id, "it is on its way to the book")
         request = order.request
-        return OrderState(
+        state = OrderState(
             order_id="",
             client_id=client_id,
             symbol=request.symbol,
@@ -308,6 +310,7 @@ class PaperVenue:
             fee=order.fee,
             reason=order.reason or None,
         )
+        return OrderFound(client_id, state)
 
     def _pays_fee_in(self, pair: Instrument, side: Side) -> str:
         return fee_asset(pair, side, self._fees().charged_in)

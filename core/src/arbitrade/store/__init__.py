@@ -1,1 +1,1 @@
-"""Where opportunities are kept."""
+"""Where what was found and done is kept: PostgreSQL, and files of opportunities."""

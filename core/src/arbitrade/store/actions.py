@@ -168,7 +168,7 @@ ORDER_ENDED = Action(
     SELECT require_row(count(*), 'the order ' || $2::text) FROM changed
     """,
 )
-_EXECUTION = [
+_EXECUTION = (
     "run",
     "account",
     "exec_id",
@@ -183,7 +183,7 @@ _EXECUTION = [
     "cost",
     "is_maker",
     "is_anomaly",
-]
+)
 EXECUTION = Action(
     "execution",
     _EXECUTION,

@@ -14,6 +14,7 @@ import attrs
 from arbitrade import records
 from arbitrade.errors import ArbitradeError
 from arbitrade.journal import JournalEntry
+from arbitrade.records import Written
 from arbitrade.store import actions
 from arbitrade.store.actions import Action, Row
 from arbitrade.store.mapping import Step, steps_of
@@ -31,6 +32,8 @@ REFUSED = (
     asyncpg.RaiseError,
     # What the driver raises for values that don't fit their column at all.
     ArithmeticError,
+    AttributeError,
+    LookupError,
     TypeError,
     ValueError,
 )
@@ -141,8 +144,8 @@ def _prepare(entry: JournalEntry, key: JournalKey) -> Prepared:
     run, kind = "", ""
     try:
         written = records.decode(entry.payload)
-        run, kind = written.run, written.kind
-        _require_account(written.account, key.account)
+        run, kind = f"{written.run}", f"{written.kind}"
+        _require_whole(written, key.account)
         steps = tuple(steps_of(written, entry.seq, key.journal))
     # Whatever a damaged or foreign record makes the converters raise: it is kept, with the reason.
     except Exception as error:
@@ -150,9 +153,13 @@ def _prepare(entry: JournalEntry, key: JournalKey) -> Prepared:
     return Prepared(entry.seq, entry.payload, run, kind, steps)
 
 
-def _require_account(account: str, ours: str) -> None:
-    if account != ours:
-        raise ArbitradeError(f"a record of account {account!r} in the journal of {ours!r}")
+def _require_whole(written: Written, ours: str) -> None:
+    # Nobody has looked at these yet: they stand beside the record.
+    beside: tuple[object, ...] = (written.run, written.kind)
+    if not all(isinstance(value, str) for value in beside):
+        raise ArbitradeError(f"run and kind have to be text, and are {beside}")
+    if written.account != ours:
+        raise ArbitradeError(f"a record of account {written.account!r} in the journal of {ours!r}")
 
 
 async def _write_together(
@@ -240,7 +247,7 @@ def _is_unknown(one: Prepared) -> bool:
 
 
 def _rejection(key: JournalKey, one: Prepared, error: str) -> Row:
-    names = (one.run.replace("\0", "?"), one.kind.replace("\0", "?"))
+    names = (_storable(one.run), _storable(one.kind))
     return (key.account, key.journal, one.seq, *names, error, one.payload)
 
 
@@ -249,5 +256,9 @@ def _reason(error: Exception) -> str:
     text = f"{error}" + (f" ({detail})" if detail else "")
     if isinstance(error, BaseExceptionGroup):
         text = "; ".join([text, *(_reason(one) for one in error.exceptions[:3])])  # type: ignore[arg-type]
-    text = f"{type(error).__name__}: {text}".replace("\0", "?")
-    return text.encode(errors="replace").decode()[:2000]
+    return _storable(f"{type(error).__name__}: {text}")
+
+
+def _storable(text: str) -> str:
+    """Return a text as a column takes it: no zero bytes, no halves of characters, no novel."""
+    return text.replace("\0", "?").encode(errors="replace").decode()[:2000]

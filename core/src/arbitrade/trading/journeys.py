@@ -24,6 +24,7 @@ from arbitrade.models import (
 from arbitrade.risk_limits import RiskLimits
 from arbitrade.trading.cycles import Cycle
 from arbitrade.trading.orders import TrackedOrder
+from arbitrade.trading.portfolio import OPERATOR_KEY
 
 if TYPE_CHECKING:
     from arbitrade.trading.machine import Machine
@@ -191,7 +192,7 @@ def flatten(
     """Begin a cycle that only brings an amount to `target`; the machine runs it."""
     opportunity = Opportunity(
         detector="operator",
-        key=f"flatten:{asset}>{target}",
+        key=f"{OPERATOR_KEY}{asset}>{target}",
         assets=(target, asset),
         legs=(),
         edge_bps=ZERO,

@@ -47,10 +47,7 @@ class DatabaseKeeper:
             if self.database is None:
                 database = await open_database(self._settings, folder=self._folder)
                 try:
-                    for applied in await database.migrate(self._series):
-                        log.info(
-                            "database.migrated", namespace=applied.namespace, migration=applied.name
-                        )
+                    await database.migrate(self._series)
                 except BaseException:
                     await database.close()
                     raise

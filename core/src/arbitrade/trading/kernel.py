@@ -67,7 +67,8 @@ class Process[R]:
                 if not held and (wait.until_ns is None or now_ns < wait.until_ns):
                     return
             try:
-                self.wait = self.coroutine.send(held if wait is not None else None)  # type: ignore[arg-type]
+                waits = self.coroutine.send(held if wait is not None else None)  # type: ignore[arg-type]
+                self.wait = _checked(waits)
             except StopIteration as end:
                 self.is_over = True
                 self.on_end(end.value, None)
@@ -75,8 +76,20 @@ class Process[R]:
             except Exception as error:
                 # Whatever an executor raises ends its cycle, not the run.
                 self.is_over = True
+                self.coroutine.close()
                 self.on_end(None, error)
                 return
+
+
+def _checked(awaited: object) -> Wait:
+    """Return what a coroutine awaits.
+
+    Raises:
+        TypeError: It is something only an event loop could wait for.
+    """
+    if isinstance(awaited, Wait):
+        return awaited
+    raise TypeError(f"awaits {awaited!r}; only what its desk gives can be awaited")
 
 
 class Timers:

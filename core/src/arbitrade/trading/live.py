@@ -8,7 +8,12 @@ from typing import Any
 
 import structlog
 
-from arbitrade.errors import ArbitradeError, JournalError, VenueUnavailableError
+from arbitrade.errors import (
+    ArbitradeError,
+    AuthenticationError,
+    JournalError,
+    VenueUnavailableError,
+)
 from arbitrade.journal import Journal
 from arbitrade.latency import Latency, timer_overhead_ns
 from arbitrade.models import (
@@ -35,6 +40,7 @@ from arbitrade.trading.events import (
 
 log = structlog.stdlib.get_logger(__name__)
 _ASK_S = 30.0
+_REFUSED_NS = 60_000_000_000
 
 
 class LiveGateway:
@@ -47,6 +53,7 @@ class LiveGateway:
         now_ns: The run's time as it flows.
         began_ns: When the frame or event at hand came, by `time.perf_counter_ns`.
         is_frame: Whether it is a frame of the market.
+        on_refused: Called with the reason when the venue refuses our key.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class LiveGateway:
         now_ns: Callable[[], int],
         began_ns: Callable[[], int],
         is_frame: Callable[[], bool],
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._account = account
         self._journal = journal
@@ -64,6 +72,9 @@ class LiveGateway:
         self._now_ns = now_ns
         self._began_ns = began_ns
         self._is_frame = is_frame
+        self._on_refused = on_refused
+        self._refusal = ""
+        self._refused_until_ns = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, Intent] = {}
         self.to_order = Latency(timer_overhead_ns())
@@ -93,7 +104,8 @@ class LiveGateway:
             else:
                 self._waiting[intent.request.client_id] = intent
                 self._journal.on_durable(sequence, go)
-        except JournalError as error:
+        except (JournalError, ValueError) as error:
+            # A value error: the journal had no room for the intent, so there is no such entry.
             self._waiting.pop(intent.request.client_id, None)
             self._tell(OrderAnswer(intent.request.client_id, "not_sent", "", str(error)))
 
@@ -140,6 +152,8 @@ class LiveGateway:
         except ArbitradeError as error:
             outcome = Unknown(client_id, str(error))
         self.to_ack.add(self._now_ns() - sent)
+        if isinstance(outcome, Rejected) and isinstance(outcome.error, AuthenticationError):
+            self._refused(outcome.error)
         self._tell(_answer(outcome, sent))
 
     async def _cancel(self, client_ids: tuple[str, ...]) -> None:
@@ -149,10 +163,14 @@ class LiveGateway:
             log.warning("order.cancel_failed", client_ids=client_ids, error=str(error))
 
     async def _look_up(self, client_id: str) -> None:
+        if self._now_ns() < self._refused_until_ns:
+            self._tell(LookUpFailed(client_id, self._refusal))
+            return
         try:
             async with asyncio.timeout(_ASK_S):
                 state = await self._account.resolve(client_id)
         except (ArbitradeError, TimeoutError) as error:
+            self._refused(error)
             self._tell(LookUpFailed(client_id, str(error) or "no answer in time"))
             return
         self._tell(OrderFound(client_id, state))
@@ -160,6 +178,9 @@ class LiveGateway:
     async def _reconcile(self, since_ns: int | None) -> None:
         rows: Sequence[BalanceChange] = ()
         fills: Sequence[ExecutionReport] = ()
+        if self._now_ns() < self._refused_until_ns:
+            self._tell(Reconciled(self._refusal))
+            return
         try:
             async with asyncio.timeout(_ASK_S):
                 balances = await self._account.balances()
@@ -168,7 +189,13 @@ class LiveGateway:
                     rows = await self._account.ledger_since(since)
                     fills = await self._account.fills_since(since)
         except (ArbitradeError, TimeoutError) as error:
+            self._refused(error)
             self._tell(Reconciled(str(error) or "no answer in time"))
+            return
+        except Exception as error:
+            # Whoever asked waits for this answer before asking again.
+            log.exception("account.reconciling_failed", error=repr(error))
+            self._tell(Reconciled(repr(error)))
             return
         for report in fills:
             self._tell(Execution(report, is_snapshot=True))
@@ -176,6 +203,13 @@ class LiveGateway:
             self._tell(BalanceMoved(row))
         self._tell(BalancesTold(tuple(balances)))
         self._tell(Reconciled())
+
+    def _refused(self, error: Exception) -> None:
+        """Ask nothing for a while if it is us who are refused: venues lock out who goes on."""
+        if isinstance(error, AuthenticationError):
+            self._refusal = str(error)
+            self._refused_until_ns = self._now_ns() + _REFUSED_NS
+            self._on_refused(self._refusal)
 
 
 def _answer(outcome: OrderOutcome, sent_ns: int) -> OrderAnswer:

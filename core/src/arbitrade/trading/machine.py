@@ -20,7 +20,7 @@ from arbitrade.desk_roles import Executor
 from arbitrade.errors import ArbitradeError
 from arbitrade.execution.unwind import ways_out
 from arbitrade.execution.walk import fee_in, quote_leg
-from arbitrade.ledger import Ledger
+from arbitrade.ledger import Ledger, TwoAssets
 from arbitrade.models import (
     Alert,
     Approved,
@@ -76,6 +76,8 @@ _LOOK_UP_AGAIN_NS = 1_000_000_000
 _BOOK_LEVELS = 10
 OPERATOR = "operator"
 """Who carries out what no executor began."""
+BROUGHT = "brought"
+"""The note that says what such a cycle was given; without it a restart would buy it back."""
 
 
 @attrs.frozen
@@ -135,6 +137,12 @@ class Machine:
         self.order_count = 0
         self.execution_count = 0
         self.foreign_held: dict[str, Decimal] = {}
+        self._foreign: dict[str, str] = {}
+        """Pairs of others' orders that stand, by the venue's id; empty once they were told of."""
+        self.on_foreign_order: Callable[[], None] | None = None
+        """Called when something happened to an order of others."""
+        self._unclaimed: dict[str, ExecutionReport] = {}
+        """Fills that may be of an order whose id at the venue we don't know yet."""
         self.suspended: dict[str, str] = {}
         """Pairs nothing is begun on until the end of the run, with the reason."""
         self.on_cycle_end: Callable[[Cycle, CycleClosed], None] | None = None
@@ -167,6 +175,9 @@ class Machine:
         """Bring a cycle that a crash interrupted to its end."""
         cycle.is_recovered = True
         self.cycles[cycle.tag] = cycle
+        for order in cycle.orders:
+            if not order.is_settled:
+                self.look_up(order)
         self._run(cycle, Desk(self, cycle).unwind("recovered after a restart"))
 
     def flatten(self, asset: str, amount: Decimal, target: str, limits: RiskLimits) -> Cycle:
@@ -195,6 +206,7 @@ class Machine:
         """Run a cycle that only brings something back."""
         self.cycles[cycle.tag] = cycle
         self.write(CycleOpened(cycle.number, OPERATOR, cycle.approved))
+        self.note(cycle, BROUGHT, cycle.brought)
         self._run(cycle, Desk(self, cycle).unwind(reason))
 
     def _run(self, cycle: Cycle, coroutine: object) -> None:
@@ -276,7 +288,12 @@ class Machine:
     def _attribution(self, cycle: Cycle) -> Attribution | None:
         if not cycle.approved.plan.quotes:
             return None
-        return attribute(journeys.journey(self, cycle))
+        try:
+            return attribute(journeys.journey(self, cycle))
+        except Exception as error:
+            # Figures about the past: whatever is wrong with them, the cycle has ended.
+            log.exception("cycle.not_attributed", cycle=cycle.number, error=repr(error))
+            return None
 
     def note(self, cycle: Cycle, what: str, fields: Mapping[str, object]) -> None:
         """Write something about a cycle."""
@@ -379,6 +396,7 @@ class Machine:
         if event.outcome == "unknown":
             self.look_up(order)
         self._ended(order)
+        self._claim()
 
     def on_execution(self, report: ExecutionReport) -> None:
         """Take an event of an order; its fill is booked once, whoever's it is."""
@@ -392,6 +410,7 @@ class Machine:
         if is_new:
             self._book(order, report)
         self._ended(order)
+        self._claim()
 
     def on_found(self, client_id: str, state: OrderState | None) -> None:
         """Take the answer to a look-up."""
@@ -403,12 +422,19 @@ class Machine:
         if state is not None and not state.status.is_final:
             # Immediate or cancel, and yet it stands: it must not fill behind our back.
             self.gateway.cancel([client_id])
-        elif order.is_ended and not order.is_settled:
+        self._claim()
+        if order.is_ended and not order.is_settled:
             self.gateway.reconcile(order.written_at_ns)
         self._ended(order)
 
     def on_row(self, change: BalanceChange) -> None:
         """Take a row of the venue's ledger."""
+        if not self.ledger.is_open:
+            # What we are going to open with has it in.
+            return
+        if change.kind != "trade" and self._is_older_than_ledger(change.timestamp):
+            # What we opened with has it in.
+            return
         order = self._order_of(change.reference) if change.kind == "trade" else None
         with self._writing_for(order):
             flows = self.ledger.book_row(change)
@@ -430,12 +456,17 @@ class Machine:
     def on_balances(self, balances: Sequence[Balance]) -> None:
         """Take what the venue holds for us; the first time, that is what we begin with."""
         told = {balance.asset: balance.total for balance in balances}
-        self.foreign_held = {b.asset: b.held for b in balances if b.held and not self.cycles}
+        self.note_held(balances)
         if not self.ledger.is_open:
             self.opened_ns = self.now_ns
             self.ledger.open(told, self.run)
             return
         self.compare(told)
+
+    def note_held(self, balances: Sequence[Balance]) -> None:
+        """Note what orders hold that are not ours; while ours stand, nobody can tell."""
+        if not self.cycles and not any(self.orders.unsettled()):
+            self.foreign_held = {b.asset: b.held for b in balances if b.held}
 
     def compare(self, told: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Return where the venue and the ledger differ; each difference is written down."""
@@ -448,13 +479,17 @@ class Machine:
     def _book(self, order: TrackedOrder, report: ExecutionReport) -> None:
         intent = order.intent
         complete = attrs.evolve(
-            report, symbol=report.symbol or intent.request.symbol, side=intent.request.side
+            report,
+            client_id=order.client_id,
+            symbol=report.symbol or intent.request.symbol,
+            side=intent.request.side,
         )
-        pair = self.instruments[intent.request.symbol]
+        pair = self._assets_of(intent.request.symbol)
         with self._writing_for(order):
             flows = self.ledger.book_fill(complete, pair, intent.cycle)
         if flows is None:
-            return
+            # Booked, then the process died before the fill itself was written.
+            flows = self.ledger.flows_of(report.exec_id or "")
         order.add_flows(flows)
         order.filled_ns = order.filled_ns or self.now_ns
         self.execution_count += 1
@@ -473,6 +508,27 @@ class Machine:
         )
         if anomaly:
             self._on_worse_fill(intent.request, report)
+        if isinstance(order.owner, Cycle) and order.owner.state.is_final:
+            self._on_late_fill(order, order.owner, report)
+
+    def _assets_of(self, symbol: str) -> TwoAssets:
+        """Return what a pair's fills are booked by, also when no instrument tells (any more)."""
+        return self.instruments.get(symbol) or _Assets(*symbol.split("/", 1))
+
+    def _on_late_fill(self, order: TrackedOrder, cycle: Cycle, report: ExecutionReport) -> None:
+        """Stop: a cycle ended without knowing of it, so nobody brings back what it left."""
+        request = order.intent.request
+        self._ports.alert(
+            Alert(
+                Severity.CRITICAL,
+                f"{request.symbol}: {request.side.value} {report.last_quantity} after cycle "
+                f"{cycle.number} had ended",
+                f"Order {order.client_id}, execution {report.exec_id}, is booked, so balances "
+                "still add up. `arbitrade flatten` brings it back to the start asset.",
+                subject=request.symbol,
+            )
+        )
+        self._ports.halt(f"execution {report.exec_id} came after its cycle had ended")
 
     def _on_worse_fill(self, request: OrderRequest, report: ExecutionReport) -> None:
         self.suspended[request.symbol] = (
@@ -492,12 +548,18 @@ class Machine:
     def _on_stranger(self, report: ExecutionReport) -> None:
         """Take an event of an order we know nothing of: book its fill, and say so."""
         is_fill = report.exec_id is not None and report.last_quantity > 0
+        if self.on_foreign_order is not None:
+            self.on_foreign_order()
+        if not is_fill:
+            self._note_foreign(report)
         if not is_fill or report.symbol is None or report.side is None:
             return
-        if self._is_older_than_ledger(report):
+        if self._is_older_than_ledger(report.timestamp):
             return
-        pair = self.instruments.get(report.symbol)
-        if pair is None or self.ledger.book_fill(report, pair, 0) is None:
+        if self._may_be_ours(report):
+            self._unclaimed[report.exec_id or ""] = report
+            return
+        if self.ledger.book_fill(report, self._assets_of(report.symbol), 0) is None:
             return
         self.execution_count += 1
         self.write(ExecutionBooked(report, 0, 0, True))
@@ -515,22 +577,61 @@ class Machine:
         if is_ours:
             self._ports.halt(f"execution {report.exec_id} of an order that is not in the journal")
 
-    def _is_older_than_ledger(self, report: ExecutionReport) -> bool:
+    def _may_be_ours(self, report: ExecutionReport) -> bool:
+        """Tell whether a fill without our id fits an order whose answer a crash swallowed.
+
+        The venue's histories know orders by the venue's id only; a look-up tells us that.
+        """
+        return report.client_id is None and any(
+            not order.order_id
+            and (order.intent.request.symbol, order.intent.request.side)
+            == (report.symbol, report.side)
+            for order in self.orders.unsettled()
+        )
+
+    def _claim(self) -> None:
+        """Take fills again that waited for an order's id to become known."""
+        if self._unclaimed:
+            waiting, self._unclaimed = self._unclaimed, {}
+            for report in waiting.values():
+                self.on_execution(report)
+
+    def _note_foreign(self, report: ExecutionReport) -> None:
+        """Remember orders of others for as long as they stand."""
+        if report.status.is_final:
+            self._foreign.pop(report.order_id, None)
+        else:
+            self._foreign.setdefault(report.order_id, report.symbol or "some pair")
+
+    def tell_foreign(self) -> None:
+        """Say once of each order that stands and is not ours: what we arm cancels it as well."""
+        for order_id, symbol in self._foreign.items():
+            if not symbol:
+                continue
+            self._foreign[order_id] = ""
+            self._ports.alert(
+                Alert(
+                    Severity.WARNING,
+                    f"order {order_id} on {symbol} is not ours",
+                    "It is left alone, and what it holds is not spent. The dead man's switch "
+                    "cancels all orders of the account, this one too, when the bot falls silent.",
+                    subject=symbol,
+                )
+            )
+
+    def _is_older_than_ledger(self, timestamp: str | None) -> bool:
         """Tell whether what we opened with has it in already."""
         if not self.ledger.is_open:
             return True
         try:
-            at = datetime.fromisoformat(report.timestamp or "")
+            at = datetime.fromisoformat(timestamp or "")
         except ValueError:
             return False
-        return at.timestamp() * 1e9 < self.opened_ns
+        # Told at the very moment we opened, it had happened before.
+        return round(at.timestamp() * 1e6) * 1000 <= self.opened_ns
 
     def _order_of(self, execution_id: str) -> TrackedOrder | None:
-        for cycle in self.cycles.values():
-            for order in cycle.orders:
-                if execution_id in order.fills:
-                    return order
-        return None
+        return self.orders.with_fill(execution_id)
 
     def _ended(self, order: TrackedOrder) -> None:
         """Write an order's end down, once."""
@@ -592,12 +693,30 @@ class Machine:
         )
 
     def way_out(self, cycle: Cycle, asset: str, amount: Decimal, reason: str) -> UnwindDecision:
-        """Return the cheapest way out of an asset, written down with all others."""
-        cost = self._cost_of(cycle, asset, amount)
+        """Return the cheapest way out of an asset, written down with all others.
+
+        What the books can't take as a whole is judged by the part they take, cost and cap pro rata;
+        the rest has its turn when they have filled up again.
+        """
+        cost, cap = self._cost_of(cycle, asset, amount), self.loss_cap(cycle)
+        decision = self._ways_out(cycle, asset, amount, cost, cap)
+        part = _part_taken(decision)
+        if part is not None:
+            share = part / amount
+            sliced = self._ways_out(cycle, asset, part, cost * share, cap * share)
+            if sliced.chosen.kind != "hold":
+                decision = sliced
+        cycle.decisions.append(decision)
+        self.write(UnwindDecided(cycle.number, reason, decision), cycle.run)
+        return decision
+
+    def _ways_out(
+        self, cycle: Cycle, asset: str, amount: Decimal, cost: Decimal, cap: Decimal
+    ) -> UnwindDecision:
         plan = cycle.approved.plan
         position = plan.assets.index(asset) if asset in plan.assets else None
         remaining = plan.legs[position:] if position else ()
-        decision = ways_out(
+        return ways_out(
             asset=asset,
             amount=amount,
             cost=cost,
@@ -607,15 +726,12 @@ class Machine:
             instruments=self.instruments,
             books=self.books(),
             fees=self.fees,
-            loss_cap=self.loss_cap(cycle),
+            loss_cap=cap,
             slippage_bps=self._execution.slippage_bps,
             step_of=self.step_of,
             skip=self.skip,
             available=lambda name: self.available(name, but=cycle),
         )
-        cycle.decisions.append(decision)
-        self.write(UnwindDecided(cycle.number, reason, decision), cycle.run)
-        return decision
 
     def buy_back(self, cycle: Cycle, asset: str, amount: Decimal) -> PlannedOrder | None:
         """Return the order that buys back inventory spent on a cycle that didn't go through."""
@@ -643,7 +759,8 @@ class Machine:
 
     def _fits(self, pair: Instrument, asset: str, amount: Decimal) -> bool:
         """Tell whether an amount of one of its assets reaches a pair's minimums."""
-        if not pair.is_online or asset not in (pair.base, pair.quote):
+        # Online or not: what is held is no dust because its pair has stopped for a while.
+        if asset not in (pair.base, pair.quote):
             return False
         is_base = asset == pair.base
         rate = self.valuation.rate(asset, pair.quote if is_base else pair.base)
@@ -725,6 +842,14 @@ class Machine:
                 self.write(_seen(cycle.number, book, moment), cycle.run)
 
 
+@attrs.frozen
+class _Assets:
+    """Of a pair no instrument tells of; satisfies `TwoAssets`."""
+
+    base: str
+    quote: str
+
+
 def _seen(cycle: int, book: OrderBook, moment: str) -> BookSeen:
     pair = book.instrument
 
@@ -746,6 +871,19 @@ def _is_worse(request: OrderRequest, report: ExecutionReport) -> bool:
     if request.side is Side.BUY:
         return report.last_price > request.limit_price
     return report.last_price < request.limit_price
+
+
+def _part_taken(decision: UnwindDecision) -> Decimal | None:
+    """Return how much of an amount the best way takes, when it is held for want of depth."""
+    if decision.chosen.kind != "hold":
+        return None
+    for candidate in decision.candidates:
+        if candidate.kind == "hold" or candidate.blocked is not None or not candidate.quotes:
+            continue
+        first = candidate.quotes[0]
+        if first.spent and first.left > 0:
+            return first.spent
+    return None
 
 
 def _run_of(order: TrackedOrder | None) -> str:

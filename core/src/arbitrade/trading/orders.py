@@ -177,6 +177,11 @@ class OrderTable:
         found = self._by_client.get(client_id) if client_id else None
         return found or (self._by_order.get(order_id) if order_id else None)
 
+    def with_fill(self, execution_id: str) -> TrackedOrder | None:
+        """Return the order a fill is of, also one whose cycle waits to be brought to its end."""
+        orders = self._by_client.values()
+        return next((order for order in orders if execution_id in order.fills), None)
+
     def unsettled(self) -> Iterable[TrackedOrder]:
         """Return the orders something may still happen to."""
         return [order for order in self._by_client.values() if not order.is_settled]

@@ -7,6 +7,8 @@ from arbitrade.models import CycleState
 from arbitrade.records import CycleClosed, ProfitMeasured
 
 ZERO = Decimal(0)
+OPERATOR_KEY = "flatten:"
+"""What keys begin with that are no opportunity's; how they end says nothing about trading."""
 _MINUTE_NS = 60_000_000_000
 _DAY_NS = 86_400_000_000_000
 
@@ -38,7 +40,8 @@ class Portfolio:
         self._today = self.realised_today(now_ns) + gained
         self._day = now_ns // _DAY_NS
         self.cycles[closed.state.value] += 1
-        self._judge(closed, now_ns)
+        if not closed.key.startswith(OPERATOR_KEY):
+            self._judge(closed, now_ns)
 
     def restore(self, kept: ProfitMeasured, time_ns: int) -> None:
         """Go on from what an earlier run wrote down."""

@@ -8,11 +8,12 @@ import attrs
 import structlog
 
 from arbitrade.journal import JournalEntry
-from arbitrade.models import CycleState, OrderRole
+from arbitrade.models import CycleState, ExecutionReport, Fee, OrderRole, OrderStatus, Side
 from arbitrade.records import (
     Audited,
     BalancesKept,
     CycleClosed,
+    CycleNoted,
     CycleOpened,
     ExecutionBooked,
     IntentWritten,
@@ -27,13 +28,13 @@ from arbitrade.records import (
     encode,
 )
 from arbitrade.trading.cycles import Cycle
-from arbitrade.trading.machine import OPERATOR, Machine
+from arbitrade.trading.machine import BROUGHT, OPERATOR, Machine
 from arbitrade.trading.orders import TrackedOrder
 
 log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
 _KEPT = 2_000
-"""Transactions kept apart, at least: by them a fill that is told again is known."""
+"""Transactions known one by one, at least: by them a fill that is told again is known."""
 
 
 @attrs.define(eq=False)
@@ -42,10 +43,11 @@ class Recovered:
 
     Args:
         transactions: Since `balances` were kept, oldest first.
+        known: The last ones before that, which `balances` have in them.
         orders: Of cycles that are open, by our id.
         cycles: Opened and not closed, by run and number.
         last_ns: Time of the newest record; 0 for an empty journal.
-        first_ns: When the ledger was opened or its balances were kept.
+        first_ns: When the ledger was opened.
         unknown: Records of kinds this version doesn't know.
     """
 
@@ -56,6 +58,7 @@ class Recovered:
     last_run: str = ""
     balances: dict[str, Decimal] = attrs.field(factory=dict)
     transactions: list[TransactionBooked] = attrs.field(factory=list)
+    known: list[TransactionBooked] = attrs.field(factory=list)
     cycles: dict[tuple[str, int], CycleOpened] = attrs.field(factory=dict)
     opened_ns: dict[tuple[str, int], int] = attrs.field(factory=dict)
     orders: dict[str, TrackedOrder] = attrs.field(factory=dict)
@@ -70,19 +73,32 @@ class Recovered:
     unknown: int = 0
     ended: Counter[str] = attrs.field(factory=Counter)
     """Cycles that ended, by executor and state."""
+    unmeasured: list[tuple[int, str, CycleClosed]] = attrs.field(factory=list)
+    """Cycles that ended after `profit` was written, with time and run."""
 
     @property
     def is_empty(self) -> bool:
         """True when the account was never traded with this journal."""
         return not self.balances and not self.transactions
 
-    def restore(self, machine: Machine) -> list[Cycle]:
-        """Put ledger, profit and open orders back; return the cycles that have to be ended."""
+    def restore(self, machine: Machine, *, is_told_again: bool = True) -> list[Cycle]:
+        """Put ledger, profit and open orders back; return the cycles that have to be ended.
+
+        Args:
+            machine: A fresh one.
+            is_told_again: A venue tells fills once more; simulated ones nobody knows but we.
+        """
+        if not is_told_again:
+            self._adopt_fills()
+        for transaction in self.known:
+            machine.ledger.remember(transaction)
         machine.ledger.restore(self.balances)
         for transaction in self.transactions:
             machine.ledger.replay(transaction)
         if self.profit is not None:
             machine.portfolio.restore(self.profit, self.profit_ns)
+        for at_ns, _, closed in self.unmeasured:
+            machine.portfolio.on_cycle_closed(closed, at_ns)
         machine.opened_ns = self.first_ns
         flows = self._flows()
         cycles = []
@@ -99,6 +115,7 @@ class Recovered:
             )
             if opened.executor == OPERATOR:
                 cycle.way_role = OrderRole.FLATTEN
+                cycle.brought = self._brought(run, number)
             for order in self.orders.values():
                 if (self.runs_of[order.client_id], order.intent.cycle) == (run, number):
                     order.owner = cycle
@@ -115,8 +132,9 @@ class Recovered:
             case RunStarted():
                 self.last_run = run
             case BalancesKept():
-                self.balances, self.transactions = dict(record.balances), []
-                self.first_ns = time_ns
+                self._forget(len(self.transactions))
+                self.balances = dict(record.balances)
+                self.first_ns = self.first_ns or time_ns
             case TransactionBooked():
                 self.transactions.append(record)
                 self.first_ns = self.first_ns or time_ns
@@ -129,6 +147,7 @@ class Recovered:
                 opened = self.cycles.get((run, record.cycle))
                 name = "" if opened is None else opened.executor
                 self.ended[f"{name} {record.state.value}"] += 1
+                self.unmeasured.append((time_ns, run, record))
                 self._close(run, record.cycle)
             case IntentWritten():
                 order = TrackedOrder(record.intent, time_ns)
@@ -138,7 +157,7 @@ class Recovered:
             case OrderAnswered() | OrderEnded() | ExecutionBooked():
                 self._on_order(record)
             case ProfitMeasured():
-                self.profit, self.profit_ns = record, time_ns
+                self.profit, self.profit_ns, self.unmeasured = record, time_ns, []
             case Audited():
                 self.audit_entry, self.audit_hash = record.entry, record.hash
             case LimitsChanged():
@@ -151,12 +170,17 @@ class Recovered:
 
     def essence(self) -> tuple[str, ...]:
         """Return the records that bring a fresh state to where this one is, for a replay."""
+        run = self.last_run
         kept: list[tuple[int, str, Record]] = [
-            (self.first_ns, self.last_run, BalancesKept(self.balances)),
-            *((self.last_ns, self.last_run, row) for row in self.transactions),
+            *((self.first_ns, run, row) for row in self.known),
+            (self.first_ns, run, BalancesKept(self.balances)),
+            *((self.last_ns, run, row) for row in self.transactions),
         ]
         if self.profit is not None:
-            kept.append((self.profit_ns, self.last_run, self.profit))
+            kept.append((self.profit_ns, run, self.profit))
+        kept += self.unmeasured
+        if self.limits is not None:
+            kept.append((self.last_ns, run, self.limits))
         for (run, _), records in sorted(self.history.items()):
             kept += [(at, run, record) for at, record in records]
         return tuple(encode(record, run, self.account, at).decode() for at, run, record in kept)
@@ -164,11 +188,42 @@ class Recovered:
     def _fold(self) -> None:
         """Put the older half of the transactions into the balances."""
         for transaction in self.transactions[:_KEPT]:
-            for posting in transaction.postings:
-                if posting.account == "wallet":
-                    before = self.balances.get(posting.asset, ZERO)
-                    self.balances[posting.asset] = before + posting.amount
-        del self.transactions[:_KEPT]
+            for asset, amount in _wallet(transaction).items():
+                self.balances[asset] = self.balances.get(asset, ZERO) + amount
+        self._forget(_KEPT)
+
+    def _forget(self, count: int) -> None:
+        """Let the oldest transactions, now in the balances, only be known: the last of them."""
+        self.known += self.transactions[:count]
+        del self.transactions[:count]
+        if len(self.known) > 2 * _KEPT:
+            fills = {fill for order in self.orders.values() for fill in order.fills}
+            older = [row for row in self.known[:-_KEPT] if _execution_of(row) in fills]
+            self.known[:-_KEPT] = older
+
+    def _adopt_fills(self) -> None:
+        """Give orders the fills that were booked when the process died before it wrote them."""
+        fills = {fill for order in self.orders.values() for fill in order.fills}
+        for transaction in self.transactions:
+            execution = _execution_of(transaction)
+            if transaction.reason != "fill" or execution in fills:
+                continue
+            flows = _wallet(transaction)
+            for order in self.orders.values():
+                intent = order.intent
+                if (
+                    intent.cycle == transaction.cycle
+                    and not order.is_ended
+                    and flows.get(intent.spends, ZERO) < 0 < flows.get(intent.receives, ZERO)
+                ):
+                    order.on_report(_fill_of(order, execution, transaction))
+
+    def _brought(self, run: str, number: int) -> dict[str, Decimal]:
+        """Return what an operator's cycle was given to bring back."""
+        for _, record in self.history.get((run, number), ()):
+            if isinstance(record, CycleNoted) and record.what == BROUGHT:
+                return {asset: Decimal(amount) for asset, amount in record.fields.items()}
+        return {}
 
     def _cycle_of(self, run: str, record: Record) -> tuple[str, int] | None:
         match record:
@@ -179,7 +234,7 @@ class Recovered:
             case OrderAnswered() | OrderEnded():
                 order = self.orders.get(record.client_id)
                 return None if order is None else (run, order.intent.cycle)
-            case ExecutionBooked():
+            case ExecutionBooked() | CycleNoted():
                 return run, record.cycle
             case _:
                 return None
@@ -217,17 +272,59 @@ class Recovered:
         """Return what the ledger booked by order, rounding included."""
         by_fill = {fill: order.client_id for order in self.orders.values() for fill in order.fills}
         flows: dict[str, dict[str, Decimal]] = {}
-        for transaction in self.transactions:
-            kind, _, rest = transaction.transaction.partition(":")
-            reference = rest if kind == "fill" else rest.split(":")[0]
-            client_id = by_fill.get(reference)
-            if client_id is None or kind not in ("fill", "rounding"):
+        for transaction in (*self.known, *self.transactions):
+            client_id = by_fill.get(_execution_of(transaction))
+            if client_id is None:
                 continue
             total = flows.setdefault(client_id, {})
-            for posting in transaction.postings:
-                if posting.account == "wallet":
-                    total[posting.asset] = total.get(posting.asset, ZERO) + posting.amount
+            for asset, amount in _wallet(transaction).items():
+                total[asset] = total.get(asset, ZERO) + amount
         return flows
+
+
+def _execution_of(transaction: TransactionBooked) -> str:
+    """Return the execution id of a fill or of what settled it; empty for anything else."""
+    kind, _, rest = transaction.transaction.partition(":")
+    if kind == "rounding":
+        return rest.rsplit(":", 2)[0]
+    return rest if kind == "fill" else ""
+
+
+def _wallet(transaction: TransactionBooked) -> dict[str, Decimal]:
+    """Return what a transaction changed of what the venue holds for us."""
+    sums: dict[str, Decimal] = {}
+    for posting in transaction.postings:
+        if posting.account == "wallet":
+            sums[posting.asset] = sums.get(posting.asset, ZERO) + posting.amount
+    return sums
+
+
+def _fill_of(
+    order: TrackedOrder, execution: str, transaction: TransactionBooked
+) -> ExecutionReport:
+    """Return the report a fill's transaction was made of, as far as it tells."""
+    request, intent = order.intent.request, order.intent
+    is_buy = request.side is Side.BUY
+    base, quote = (intent.receives, intent.spends) if is_buy else (intent.spends, intent.receives)
+    traded = {p.asset: abs(p.amount) for p in transaction.postings if p.account == "trading"}
+    return ExecutionReport(
+        order_id=order.order_id,
+        client_id=order.client_id,
+        exec_id=execution,
+        kind="trade",
+        status=OrderStatus.PARTIALLY_FILLED,
+        symbol=request.symbol,
+        side=request.side,
+        last_quantity=traded[base],
+        last_price=traded[quote] / traded[base],
+        cost=traded[quote],
+        fees=tuple(Fee(p.asset, p.amount) for p in transaction.postings if p.account == "fees"),
+        cumulative_quantity=None,
+        cumulative_cost=None,
+        is_maker=None,
+        reason=None,
+        timestamp=None,
+    )
 
 
 def read_state(entries: Iterable[JournalEntry], account: str) -> Recovered:

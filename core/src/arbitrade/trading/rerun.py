@@ -5,7 +5,7 @@ fills, timers, commands.  So it decides the same, or something is different that
 another version, a plugin with a clock of its own, a rule that throws dice.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -229,6 +229,7 @@ class Rerun:
             written = decode(text.encode())
             if written.record is not None:
                 state.take(written.time_ns, written.run, written.record)
+        state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
         if not state.is_empty:
             rig.recover(state)
         if mode is Mode.LIVE:

@@ -96,7 +96,9 @@ class Rig:
             settings.execution.slippage_bps,
         )
         self.real_executor = registry.make_executor(settings, settings.execution.executor)
-        self.machine.executor = self.real_executor
+        self.machine.executor = (
+            self.ramp.executor(self.real_executor) if self.is_live else self.real_executor
+        )
         self.machine.on_cycle_end = self._on_cycle_end
         self.trader.on_fees = self._on_fees
         self.engine: Engine = make_engine(
@@ -154,7 +156,8 @@ class Rig:
                 self.trader.limit_book.change(values, actor=state.limits.actor)
             except ConfigError as error:
                 log.warning("limits.not_restored", problems=list(error.problems))
-        cycles = state.restore(self.machine)
+        self.machine.limits = self.trader.limit_book.limits
+        cycles = state.restore(self.machine, is_told_again=self.is_live)
         self.trader.to_recover = cycles
         return cycles
 

@@ -23,7 +23,7 @@ import structlog
 
 from arbitrade.alerts import Alerts
 from arbitrade.api import Answer, BotState, Command, Status
-from arbitrade.audit import AuditChain
+from arbitrade.audit import AuditChain, AuditEntry
 from arbitrade.book import BookState
 from arbitrade.config import Secret, Settings
 from arbitrade.control.database_lock import DatabaseLock
@@ -57,7 +57,9 @@ from arbitrade.records import (
     RunStarted,
     encode,
 )
-from arbitrade.store.position import JournalKey, identify
+from arbitrade.store.position import JournalKey, identify, read_position
+from arbitrade.store.repositories import Repositories
+from arbitrade.store.retention import look_after
 from arbitrade.store.target import server_dsn
 from arbitrade.store.writer import JournalWriter
 from arbitrade.trading import status
@@ -90,7 +92,7 @@ _CLOCK_S = 1.0
 _CLOCK_EVERY, _CLOCK_AGAIN = 60, 10
 _FEES_S = 3600.0
 _LATENCY_S = 10.0
-_DRAIN_S = 20.0
+_DRAIN_S, _DRAIN_AWAY_S = 20.0, 1.0
 _SKEW_TOLD_US = 10_000
 _STARTING = "starting: the account is being reconciled"
 _STOPPING = "stopping"
@@ -207,6 +209,7 @@ class TradingSession:
         self._shell = shell_of(self.trader, self.clock, self._tape)
         self._shell.attach(self.engine)
         self._shell.on_connection_lost = self._on_connection_lost
+        self._shell.on_failure = self._on_failure
         self._shell.on_account_ready = self._on_account_ready
         self._feed = venue.make_feed(self._choose, self._shell)
         self.engine.on_out_of_sync = self._feed.resync
@@ -262,16 +265,22 @@ class TradingSession:
         """
         self._loop = asyncio.get_running_loop()
         self._lock.acquire()
+        database_lock: DatabaseLock | None = None
         try:
             self._kill = KillSwitch(self.folder, self.account)
+            database_lock = await self._open_database()
             recovered = await self._open_journal()
             try:
-                return await self._run(recovered, services, seconds, on_state, every_s)
+                return await self._run(
+                    recovered, database_lock, services, seconds, on_state, every_s
+                )
             finally:
                 self._is_journaling = False
                 await asyncio.to_thread(self._journal.close)
         finally:
             self._tape.close()
+            if database_lock is not None:
+                await database_lock.release()
             await self._keeper.close()
             self._rig.close()
             self._lock.release()
@@ -279,6 +288,7 @@ class TradingSession:
     async def _run(
         self,
         recovered: Recovered,
+        database_lock: DatabaseLock | None,
         services: Callable[["TradingSession"], Sequence[Service]],
         seconds: float | None,
         on_state: Callable[[BotState], None] | None,
@@ -287,11 +297,10 @@ class TradingSession:
         self._writer = JournalWriter(
             self._keeper.session,
             self._journal,
-            JournalKey(self.account, identify(self.folder / "journal" / self.account)),
+            self._journal_key(),
             on_alert=self._alert,
             revive=self._keeper.revive,
         )
-        database_lock = await self._open_database()
         self._tape.open()
         self._begin(recovered)
         # From now on a change is journaled; what it says already is looked at when we are ready.
@@ -306,6 +315,7 @@ class TradingSession:
                 aside = [
                     start(self.alerts.run(), name="alerts"),
                     start(self._writer.run(), name="journal to database"),
+                    start(self._look_after_history(), name="history"),
                     *(start(_guarded(one), name=f"service {one.name}") for one in beside),
                 ]
                 if database_lock is not None:
@@ -344,7 +354,8 @@ class TradingSession:
         return report
 
     async def _open_journal(self) -> Recovered:
-        recovery = await asyncio.to_thread(self._journal.open)
+        position, end = await self._stored_so_far()
+        recovery = await asyncio.to_thread(lambda: self._journal.open(at_least=position + 1))
         self._journal.on_failure(self._on_journal_failed)
         self._is_journaling = True
         state = await asyncio.to_thread(
@@ -352,11 +363,39 @@ class TradingSession:
         )
         if recovery.torn is not None:
             log.warning("journal.torn_tail", found=str(recovery.torn))
+        if end is not None and end.entry > state.audit_entry:
+            state.audit_entry, state.audit_hash = end.entry, end.hash
         if state.audit_hash is not None:
             self._audit = AuditChain(
                 self.account, self.run_id, entry=state.audit_entry, last_hash=state.audit_hash
             )
         return state
+
+    def _journal_key(self) -> JournalKey:
+        return JournalKey(self.account, identify(self.folder / "journal" / self.account))
+
+    async def _stored_so_far(self) -> tuple[int, AuditEntry | None]:
+        """Return how far the database has the journal, and the end of the audit; (0, None) if away.
+
+        A journal that lost its end must not give numbers twice.
+        """
+        database = self._keeper.database
+        if database is None:
+            return 0, None
+        try:
+            async with self._keeper.session() as connection:
+                position = await read_position(connection, self._journal_key())
+            return position, await Repositories(database.pool).last_audit(self.account)
+        except DatabaseError as error:
+            log.warning("database.position_unknown", error=str(error))
+            return 0, None
+
+    async def _look_after_history(self) -> None:
+        await look_after(
+            self._keeper.session,
+            retention_days=self._settings.database.retention_days,
+            on_alert=self._alert,
+        )
 
     async def _open_database(self) -> DatabaseLock | None:
         """Open it; live trading needs it, paper goes on into the journal."""
@@ -410,7 +449,11 @@ class TradingSession:
                 version("arbitrade-core"),
                 settings_json,
                 () if recovered.is_empty else recovered.essence(),
-                {"opening": status.canonical(opening), "hot_path": self.engine.hot_path},
+                {
+                    "opening": status.canonical(opening),
+                    "hot_path": self.engine.hot_path,
+                    "ended": status.canonical(dict(recovered.ended)),
+                },
             )
         )
         cycles = [] if recovered.is_empty else self._rig.recover(recovered)
@@ -423,6 +466,7 @@ class TradingSession:
                 self.clock.real_ns,
                 lambda: self._shell.event_began_ns,
                 lambda: self._shell.is_in_frame,
+                self._on_account_refused,
             )
             if not recovered.is_empty:
                 self.trader.reconciled_until(recovered.last_ns)
@@ -517,7 +561,8 @@ class TradingSession:
         self._write_latencies()
         now = self.clock.real_ns()
         self._write(self.machine.portfolio.measured(now), self.run_id)
-        if not self.machine.cycles and self.machine.ledger.is_open:
+        is_clear = not self.machine.cycles and not self.trader.to_recover
+        if is_clear and self.machine.ledger.is_open:
             self._write(BalancesKept(self.machine.ledger.balances()), self.run_id)
         self._write(
             RunEnded(self._stop_reason, self.trader.decisions.count, self.trader.decisions.hash),
@@ -526,7 +571,9 @@ class TradingSession:
 
     async def _report(self) -> RunReport:
         assert self._writer is not None
-        if not await self._writer.drain(_DRAIN_S):
+        # A database that is away is not waited for: the next run writes what is left.
+        is_away = self._writer.unavailable_since is not None or self._hurry.is_set()
+        if not await self._writer.drain(_DRAIN_AWAY_S if is_away else _DRAIN_S):
             log.warning("journal.not_drained", waiting=self._writer.lag_records)
         rows = await status.rows_by_table(self._keeper, self.run_id)
         return RunReport(
@@ -668,10 +715,7 @@ class TradingSession:
             if not self._is_ready_to_trade.is_set():
                 raise
             log.critical("account.lost", error=str(error))
-            self._halt_itself(
-                f"the venue refuses the account: {error}. When that is mended, restart the bot, "
-                "then resume"
-            )
+            self._on_account_refused(str(error))
 
     async def _keep_fees(self) -> None:
         """Reckon with what the account pays, from the start and once an hour."""
@@ -749,6 +793,10 @@ class TradingSession:
             return
         kill.engage(reason, "arbitrade")
 
+    def _on_failure(self, error: Exception) -> None:
+        """Stop: an event was handled half, so nobody knows what is right any more."""
+        self._halt_itself(f"handling an event failed: {type(error).__name__}: {error}")
+
     def _on_kill_switch(self, halt: Halt | None) -> None:
         """Follow the switch, whoever turned it: in memory at once, then for the record."""
         if halt is None:
@@ -784,6 +832,12 @@ class TradingSession:
                 f"{event.reason}. Its books are void until it is back; reconnecting.",
                 subject=f"{self._venue.name}/{connection}",
             )
+        )
+
+    def _on_account_refused(self, reason: str) -> None:
+        self._halt_itself(
+            f"the venue refuses the account: {reason}. When that is mended, restart the bot, then "
+            "resume"
         )
 
     def _on_account_ready(self, is_ready: bool, reason: str) -> None:
@@ -888,21 +942,52 @@ class TradingSession:
         if not self._kill.is_engaged:
             return Answer(False, f"not halted; trading is {self.trader.view.trading_state.value}")
         self._kill.clear(actor, reason)
-        if self._is_ready_to_trade.is_set():
+        if self._is_ready_to_trade.is_set() and not self._stop.is_set():
             self._shell.tell(Commanded("resume", actor, {"reason": reason}))
         return Answer(True, "trading goes on")
 
     async def _do_flatten(self, actor: str, arguments: dict[str, str]) -> Answer:
-        if self.machine.cycles:
+        if self.machine.cycles or self.trader.to_recover:
             return Answer(False, "cycles are under way; halt first, then flatten when they ended")
         cap = arguments.setdefault("loss_cap", str(self._settings.execution.flatten_loss_cap))
         if not re.fullmatch(r"\d+(\.\d+)?", cap):
             raise UsageError(f"flatten: loss cap {cap!r} is no amount; write 25")
-        self._shell.tell(Commanded("flatten", actor, arguments))
-        tags = set(self.machine.cycles)
-        await _until(lambda: not tags & set(self.machine.cycles))
+        sold, held = await self._flatten_each(actor, arguments)
         left = {a: f"{v:f}" for a, v in self.machine.ledger.balances().items() if v}
-        return Answer(True, f"flattened {len(tags)} assets", {"balances": left})
+        message = f"brought back: {', '.join(sold) or 'nothing'}"
+        if held:
+            message += f"; held, because it would cost more than the cap: {', '.join(held)}"
+        return Answer(True, message, {"balances": left, "sold": sold, "held": held})
+
+    async def _flatten_each(
+        self, actor: str, arguments: Mapping[str, str]
+    ) -> tuple[list[str], list[str]]:
+        """Bring one asset after the other back; what one costs is off the cap of the next."""
+        machine, sold, held = self.machine, list[str](), list[str]()
+        cap = Decimal(arguments["loss_cap"])
+        for asset in sorted(machine.ledger.balances()):
+            before = machine.ledger.balances()
+            target = arguments.get("to", self.trader.view.limits.reference_asset)
+            if asset == target or machine.is_dust(asset, before[asset]):
+                continue
+            told = {**arguments, "asset": asset, "loss_cap": f"{cap:f}"}
+            self._shell.tell(Commanded("flatten", actor, told))
+            await _until(lambda: not machine.cycles)
+            cap = max(Decimal(0), cap - self._lost(before))
+            left = machine.ledger.balance(asset)
+            if left < before[asset]:
+                sold.append(f"{before[asset] - left:f} {asset}")
+            if not machine.is_dust(asset, left):
+                held.append(f"{left:f} {asset}")
+        return sold, held
+
+    def _lost(self, before: Mapping[str, Decimal]) -> Decimal:
+        """Return what balances are worth less than before, at the books as they are now."""
+        view, lost = self.trader.view, Decimal(0)
+        for asset, amount in self.machine.ledger.balances().items():
+            moved = amount - before.get(asset, Decimal(0))
+            lost -= view.value(asset, moved) or Decimal(0)
+        return lost
 
     def _do_plugin(self, actor: str, arguments: dict[str, str]) -> Answer:
         name, state = arguments.get("name", ""), arguments.get("state", "")

@@ -10,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from arbitrade.engine import Engine
 from arbitrade.hot.engine import CompiledEngine
 from arbitrade.latency import Latency, timer_overhead_ns
@@ -35,6 +37,8 @@ from arbitrade.trading.events import (
 )
 from arbitrade.trading.tape import Tape
 from arbitrade.trading.trader import Trader
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Shell:
@@ -65,6 +69,8 @@ class Shell:
         self.on_connection_lost: Callable[[int, ConnectionLost], None] | None = None
         self.on_account_ready: Callable[[bool, str], None] | None = None
         self.on_venue_state: Callable[[VenueStateChanged], None] | None = None
+        self.on_failure: Callable[[Exception], None] | None = None
+        """Takes what handling an event raised, none of which is to be expected; None raises."""
         self.frames = 0
 
     def attach(self, engine: Engine) -> None:
@@ -165,6 +171,12 @@ class Shell:
             try:
                 self._trader.at(now)
                 self._trader.on_event(event)
+            except Exception as error:
+                # The next event and the next timer must come all the same: orders may be out.
+                if self.on_failure is None:
+                    raise
+                log.exception("trading.event_failed", kind=event.kind)
+                self.on_failure(error)
             finally:
                 self._is_busy = False
         due = self._trader.next_timer_ns

@@ -64,6 +64,9 @@ log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
 _RECONCILE_TRIES = 3
 _RETRY_NS = 2_000_000_000
+_SOON_NS = 250_000_000
+_OVERLAP_NS = 60_000_000_000
+"""What is asked for again: a row is booked once, and clocks differ."""
 
 
 @attrs.define(eq=False)
@@ -78,6 +81,7 @@ class _Audit:
     told: dict[str, Decimal] = attrs.field(factory=dict)
     tries: int = 0
     is_asking: bool = False
+    asked_ns: int = 0
     is_done: bool = False
     must_ask_everything: bool = False
     differences: dict[str, Decimal] = attrs.field(factory=dict)
@@ -110,6 +114,8 @@ class Trader:
         """Cycles a crash interrupted; ended once the venue can be asked."""
         self.must_reconcile = False
         """True where a venue has a ledger of its own to agree with."""
+        self._is_asking_soon = False
+        self.machine.on_foreign_order = self._on_foreign_order
         self.on_reconciled: Callable[[], None] | None = None
         self.on_fees: Callable[[dict[str, Decimal]], None] | None = None
 
@@ -300,7 +306,9 @@ class Trader:
             case "halt":
                 self._set_state(TradingState.HALTED, event.arguments.get("reason", ""))
             case "reduce":
-                self._set_state(TradingState.REDUCING, event.arguments.get("reason", ""))
+                if self.view.trading_state is not TradingState.HALTED:
+                    # Halted is more, and only an operator's `resume` takes it back.
+                    self._set_state(TradingState.REDUCING, event.arguments.get("reason", ""))
             case "resume":
                 self._set_state(TradingState.ACTIVE, "")
             case "limits":
@@ -339,7 +347,10 @@ class Trader:
         if cap is not None:
             limits = attrs.evolve(limits, unwind_loss_cap=Decimal(cap))
         target = event.arguments.get("to", limits.reference_asset)
+        wanted = event.arguments.get("asset")
         for asset, amount in sorted(self.machine.ledger.balances().items()):
+            if wanted not in (None, asset):
+                continue
             free = min(amount, self.machine.available(asset))
             if asset != target and free > 0 and not self.machine.is_dust(asset, free):
                 self.machine.flatten(asset, free, target, limits)
@@ -350,10 +361,19 @@ class Trader:
         self.machine.is_account_ready = event.is_ready
         self.view.account_problem = "" if event.is_ready else event.reason or "not connected"
         if event.is_ready and self.must_reconcile:
+            self._look_up_recovered()
             self._reconcile("the account is connected")
+
+    def _look_up_recovered(self) -> None:
+        """Ask for the orders a crash cut off: what they did has to be known before anything."""
+        for cycle in self.to_recover:
+            for order in cycle.orders:
+                if not order.is_settled:
+                    self.machine.look_up(order)
 
     def _on_balances(self, event: BalancesTold) -> None:
         self._audit.told = {balance.asset: balance.total for balance in event.balances}
+        self.machine.note_held(event.balances)
         if not self.must_reconcile or not self.machine.ledger.is_open:
             self.machine.on_balances(event.balances)
 
@@ -371,7 +391,9 @@ class Trader:
             return
         log.info("account.reconciling", reason=reason)
         audit.is_asking = True
-        self.machine.gateway.reconcile(self._since_ns if audit.must_ask_everything else None)
+        audit.asked_ns = self.machine.now_ns
+        since_ns = max(self._since_ns, self.machine.opened_ns) - _OVERLAP_NS
+        self.machine.gateway.reconcile(since_ns if audit.must_ask_everything else None)
 
     def _on_reconciled(self, event: Reconciled) -> None:
         audit, machine = self._audit, self.machine
@@ -379,8 +401,9 @@ class Trader:
         if event.problem:
             self._again(f"the venue can't be asked: {event.problem}")
             return
-        if machine.cycles and any(True for _ in machine.orders.unsettled()):
+        if any(True for _ in machine.orders.unsettled()):
             # Fills are on their way; balances can be compared when they are in.
+            self._look_up_recovered()
             self._again("orders are under way")
             return
         differences = audit.differences = machine.compare(audit.told)
@@ -395,7 +418,8 @@ class Trader:
             self._note_equal(audit.told)
         audit.tries, audit.must_ask_everything = 0, False
         audit.is_done = not differences
-        self._since_ns = machine.now_ns
+        # Not now: what happened since it was asked may have been lost on its way to us.
+        self._since_ns = audit.asked_ns
         if self.on_reconciled is not None:
             self.on_reconciled()
 
@@ -405,6 +429,19 @@ class Trader:
 
     def _again(self, reason: str) -> None:
         self.machine.timers.at(self.machine.now_ns + _RETRY_NS, lambda: self._reconcile(reason))
+
+    def _on_foreign_order(self) -> None:
+        """Ask what it holds; once for all that happens to it in a moment."""
+        if not self.must_reconcile or self._is_asking_soon:
+            return
+        self._is_asking_soon = True
+
+        def ask() -> None:
+            self._is_asking_soon = False
+            self.machine.tell_foreign()
+            self._reconcile("an order that is not ours")
+
+        self.machine.timers.at(self.machine.now_ns + _SOON_NS, ask)
 
     def _on_difference(self, differences: Mapping[str, Decimal]) -> None:
         """Stop: the venue's own ledger doesn't explain it.  Unless so much is tolerated."""

@@ -17,6 +17,8 @@ _BLIND_NS = 30_000_000_000
 _BLIND_STEP_S = 0.1
 _RETRY_S = 0.25
 """Between two attempts on the same book: what refused the last one has to change first."""
+_MOST_ORDERS = 64
+"""Of one unwinding, whatever comes of them."""
 
 
 async def unwind(desk: "Desk", machine: "Machine", cycle: "Cycle", reason: str) -> CycleState:
@@ -25,9 +27,10 @@ async def unwind(desk: "Desk", machine: "Machine", cycle: "Cycle", reason: str) 
     await desk.settled(*unsettled)
     if not cycle.holdings():
         return CycleState.ABORTED_CLEAN
-    attempts = 0
+    attempts = refusals = 0
+    most = len(cycle.orders) + _MOST_ORDERS
     blind_until_ns = desk.now_ns + _BLIND_NS
-    while attempts < machine.unwind_attempts:
+    while attempts < machine.unwind_attempts and len(cycle.orders) < most:
         step = _next_step(desk, machine, cycle, reason)
         if step is None:
             if await _sighted(desk, machine, cycle, blind_until_ns):
@@ -36,13 +39,17 @@ async def unwind(desk: "Desk", machine: "Machine", cycle: "Cycle", reason: str) 
         ticket = desk.place(len(cycle.orders), step, cycle.way_role)
         await desk.settled(ticket)
         if ticket.filled_quantity:
-            attempts = 0 if attempts < 1 else attempts
-            continue
-        attempts += 1
-        if machine.is_connection_refusal(ticket.client_id):
+            # It got on, if only in part: what is left has all attempts again.
+            attempts = refusals = 0
+        elif machine.is_connection_refusal(ticket.client_id):
+            # Nothing reached the venue, so nothing was tried.
+            refusals += 1
             await desk.until_account_ready(_RECONNECT_S)
-        elif attempts < machine.unwind_attempts:
-            await desk.pause(_RETRY_S * attempts)
+            await desk.pause(_RETRY_S * refusals)
+        else:
+            attempts += 1
+            if attempts < machine.unwind_attempts:
+                await desk.pause(_RETRY_S * attempts)
     return _verdict(desk, cycle)
 
 

@@ -1,0 +1,97 @@
+"""Short runs of the bot against the simulator, for tests that look at what they leave behind."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from arbitrade.config import Secret, Settings, load_settings
+from arbitrade.models import Mode
+from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.trading.session import RunReport, TradingSession
+from arbitrade_kraken.simulator.market import MarketSettings
+from arbitrade_kraken.simulator.running import running_simulator
+from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
+
+MARKET = SimulatorSettings(
+    pairs=30,
+    seed=5,
+    rate=400.0,
+    wire=WireSettings().prompt(),
+    market=MarketSettings(seed=5, edge_every=150),
+)
+
+
+def prepared(
+    folder: Path, dsn: Secret, overrides: Mapping[str, Mapping[str, object]]
+) -> tuple[Settings, PluginRegistry]:
+    registry = discover()
+    given: dict[str, dict[str, object]] = {
+        "runtime": {"folder": str(folder)},
+        "database": {"dsn": dsn},
+        "recording": {"compression": "zstd"},
+        "live": {"rehearsal_cycles": 0, "minimum_size_cycles": 0},
+        "risk": {"maximum_orders_per_minute": 0, "cooldown_s": "0", "maximum_cycles": 5},
+        "paper": {"send_ms": "uniform(1,20)", "ack_ms": "lognormal(5,0.5)"},
+        "log": {"level": "error"},
+    }
+    for name, values in overrides.items():
+        given[name] = {**given.get(name, {}), **values}
+    settings = load_settings(
+        registry.settings_sections(), folder=folder, environ={}, overrides=given
+    )
+    registry.configure(settings)
+    return settings, registry
+
+
+async def traded(
+    folder: Path,
+    dsn: Secret,
+    mode: Mode,
+    enough: Callable[[TradingSession], bool],
+    meanwhile: Callable[[TradingSession], object] | None = None,
+    **overrides: Mapping[str, object],
+) -> RunReport:
+    """Trade at the simulator until something holds; return what was done."""
+    async with running_simulator(MARKET) as simulator:
+        kraken: dict[str, object] = {
+            "ws_url": simulator.ws,
+            "ws_auth_url": simulator.ws_auth,
+            "rest_url": simulator.rest,
+            "api_key": Secret(simulator.key.key),
+            "api_secret": Secret(simulator.key.secret),
+            "account": f"parity-{uuid.uuid4().hex[:8]}",
+            "nonce_folder": str(folder),
+        }
+        settings, registry = prepared(folder, dsn, {"kraken": kraken, **overrides})
+        session = TradingSession(
+            settings,
+            registry,
+            registry.make_venue(settings, "kraken"),
+            mode=mode,
+            account=f"parity-{uuid.uuid4().hex[:8]}",
+        )
+
+        async def watch() -> None:
+            if meanwhile is not None:
+                await until(lambda: bool(session.machine.order_count))
+                answer = meanwhile(session)
+                if asyncio.iscoroutine(answer):
+                    await answer
+            await until(lambda: enough(session))
+            session.stop("the test has seen enough")
+
+        watching = asyncio.create_task(watch())
+        report = await session.run()
+        await watching
+        return report
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def several_cycles(session: TradingSession) -> bool:
+    return session.machine.portfolio.cycles.total() >= 4
