@@ -9,6 +9,7 @@ Checks run in the workspace's own environment through `uv run`, so they need uv 
 Where an environment has to be fresh (`plugins`), the session makes it with uv itself.
 """
 
+import argparse
 import os
 import shutil
 import sys
@@ -201,6 +202,27 @@ def bench(session: nox.Session) -> None:
 def guard(session: nox.Session) -> None:
     """The hot path is not slower than guard.toml allows; `-- --update` keeps new numbers."""
     run(session, "python", "tests/benchmarks/guard.py", *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill, freeze and halt bots for a long time; `-- --kills 50 --seed 3` for another one.
+
+    Prints what each kill hit, and how long the next start took until everything was in order.
+    """
+    parser = argparse.ArgumentParser(prog="nox -s chaos --")
+    parser.add_argument("--kills", type=int, default=200, help="instants to be killed at")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other instants")
+    chosen, more = parser.parse_known_args(session.posargs)
+    session.run(
+        *(UV, "run", "--quiet", "pytest", "-q", "tests/chaos", *more),
+        env={
+            "ARBITRADE_CHAOS_LONG": "1",
+            "ARBITRADE_KILLS": str(chosen.kills),
+            "ARBITRADE_KILLS_SEED": str(chosen.seed),
+        },
+        external=True,
+    )
 
 
 @nox.session

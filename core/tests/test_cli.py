@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -40,6 +41,16 @@ def line_with(action) -> CommandLine:
     return HandmadeLine(Acting())
 
 
+def all_commands(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command, those of groups included."""
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            yield (*words, name)
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from all_commands(command, *words, name)
+
+
 def test_help_groups_commands_and_shows_examples(run):
     result = run("--help")
     assert result.exit_code == 0
@@ -50,11 +61,15 @@ def test_help_groups_commands_and_shows_examples(run):
 
 
 def test_help_of_every_command_of_core_has_an_example(run):
-    with click.Context(arbitrade) as context:
-        for name in arbitrade.list_commands(context):
-            result = run(name, "--help")
-            assert result.exit_code == 0, name
-            assert "Example" in result.stdout, name
+    for words in all_commands(arbitrade):
+        result = run(*words, "--help")
+        assert result.exit_code == 0, words
+        assert "Example" in result.stdout, words
+
+
+def test_every_command_of_core_stands_in_a_section_of_the_help(run):
+    # Any other stands under "From plugins".
+    assert "From plugins" not in run("--help", obj=HandmadeLine(object())).stdout
 
 
 def test_commands_of_plugins_are_listed_and_run(run):

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import attrs
@@ -27,6 +28,7 @@ from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
+from arbitrade_kraken.simulator.accounts import Tier
 from arbitrade_kraken.simulator.market import MarketSettings
 from arbitrade_kraken.simulator.oracle import Oracle
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -37,6 +39,8 @@ START_S = 30.0
 END_S = 30.0
 _BOT = Path(__file__).with_name("killable_bot.py")
 _ZERO = Decimal(0)
+_WIRE = Decimal("0.0001")
+"""Histories tell amounts in the ledger's precision of their asset; what counts is the ledger."""
 
 # Nothing that keeps the bot from trading: what is tested is what trading leaves behind.
 WIDE_OPEN = {
@@ -54,7 +58,7 @@ WIDE_OPEN = {
     "LIVE__MINIMUM_SIZE_CYCLES": "0",
     "EXECUTION__DEADLINE_MS": "1000",
     "EXECUTION__SETTLE_TIMEOUT_S": "0.5",
-    "KRAKEN__TIER": "intermediate",
+    "KRAKEN__TIER": "pro",
     "KRAKEN__ORDER_TIMEOUT_S": "1",
     "KRAKEN__RESOLVE_SETTLE_S": "0.5",
     "KRAKEN__ORDER_DEADLINE_S": "1",
@@ -69,6 +73,7 @@ class Bot:
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process
         self.began = time.monotonic()
+        self.began_ns = time.time_ns()
         self.log: list[tuple[float, dict[str, Any]]] = []
         self._folder = folder
         self._changed = asyncio.Event()
@@ -106,6 +111,22 @@ class Bot:
     async def until_active(self) -> float:
         """Wait until it trades; return the seconds since its start."""
         return await self.until("trading.active")
+
+    async def until_active_or_end(self) -> bool:
+        """Wait until it trades or is gone; return whether it trades."""
+        try:
+            await self.until("trading.active")
+        except AssertionError:
+            if self._listening.done() and await self.process.wait() == -signal.SIGKILL:
+                return False
+            raise
+        return True
+
+    async def wait(self, seconds: float) -> None:
+        """Let it live so long, less if it ends before."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.process.wait()
 
     async def until_state(
         self, holds: Callable[[BotState], bool], timeout_s: float = START_S
@@ -292,9 +313,10 @@ class Bench:
         return [(entry.seq, decode(entry.payload)) for entry in entries]
 
     def orders(self) -> list[Any]:
-        """Return every order the venue ever saw."""
+        """Return every order the venue ever saw of the bots; one of nobody's has no id of ours."""
         exchange = self.venue.exchange
-        return [*exchange.closed_orders(ACCOUNT), *exchange.open_orders(ACCOUNT)]
+        orders = [*exchange.closed_orders(ACCOUNT), *exchange.open_orders(ACCOUNT)]
+        return [order for order in orders if order.client_id is not None]
 
     async def _check_orders(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I1: no order without an intent that was written before it, and none was sent twice."""
@@ -318,7 +340,7 @@ class Bench:
             assert written.time_ns <= order.created_ns
             row = stored[order.client_id]
             assert row["ended_at"] is not None, f"{order.client_id} has no end"
-            assert row["filled_quantity"] == order.filled, order.client_id
+            assert abs(row["filled_quantity"] - order.filled) <= _WIRE * len(order.fills)
         unfinished = [name for name, row in stored.items() if row["ended_at"] is None]
         assert not unfinished, f"no end is known of {unfinished}"
         seen = {order.client_id for order in orders}
@@ -329,19 +351,21 @@ class Bench:
         """I2: each execution once, as the venue has it."""
         rows = await connection.fetch("SELECT * FROM execution")
         fees = await connection.fetch("SELECT * FROM execution_fee")
-        booked = {row["exec_id"]: (row["quantity"], row["price"]) for row in rows}
+        booked = {row["exec_id"]: row for row in rows}
         assert len(rows) == len(booked)
         fills = self.venue.exchange.fills(ACCOUNT)
-        told = {fill.exec_id: (fill.quantity, fill.price) for fill in fills}
-        assert not _different(booked, told)
+        assert booked.keys() == {fill.exec_id for fill in fills}
+        for fill in fills:
+            row = booked[fill.exec_id]
+            assert (row["order_id"], row["price"]) == (fill.order_id, fill.price)
+            assert abs(row["quantity"] - fill.quantity) <= _WIRE, fill
         paid = {row["exec_id"]: (row["asset"], row["amount"]) for row in fees if row["amount"]}
         assert len(paid) == sum(bool(row["amount"]) for row in fees)
         charged = {fill.exec_id: (fill.fee_asset, fill.fee) for fill in fills if fill.fee}
         assert paid.keys() == charged.keys()
         for name, (asset, fee) in charged.items():
-            # The wire tells fees in the ledger's precision, however it rounds them.
             assert paid[name][0] == asset
-            assert abs(paid[name][1] - fee) <= Decimal("0.0001"), name
+            assert abs(paid[name][1] - fee) <= _WIRE, name
 
     async def _check_cycles(
         self, connection: Any, journal: list[tuple[int, Written]]
@@ -438,8 +462,71 @@ class Bench:
             **self.settings,
             **settings,
         }
-        named = {f"ARBITRADE_{name}": value for name, value in ours.items()}
-        return {**kept, **named, "HOME": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        named = {f"ARBITRADE_{name}": value for name, value in ours.items() if name != "HOME"}
+        home = settings.get("HOME", str(self.folder))
+        return {**kept, **named, "HOME": home, "PYTHONUNBUFFERED": "1"}
+
+
+class Proxy:
+    """Stands between the bots and the database, and can be cut."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._lines: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_cut = False
+        self.port = 0
+        self.dead_port = 9
+        """Where nobody listens."""
+
+    @classmethod
+    @asynccontextmanager
+    async def before(cls, bench: Bench) -> AsyncIterator["Proxy"]:
+        """Put one before the bench's database while the context is open."""
+        whole = urlsplit(bench.dsn.reveal())
+        proxy = cls((whole.hostname or "127.0.0.1", whole.port or 5432))
+        server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+        proxy.port = server.sockets[0].getsockname()[1]
+        user = whole.netloc.rpartition("@")[0]
+        address = f"{user}@127.0.0.1:{proxy.port}" if user else f"127.0.0.1:{proxy.port}"
+        bench.settings["DATABASE__DSN"] = urlunsplit(whole._replace(netloc=address))
+        try:
+            yield proxy
+        finally:
+            server.close()
+            proxy.cut()
+            await asyncio.gather(*proxy._tasks, return_exceptions=True)
+            bench.settings.pop("DATABASE__DSN", None)
+
+    def cut(self) -> None:
+        """End every connection, and let no new one through."""
+        self._is_cut = True
+        for line in self._lines:
+            line.close()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._is_cut = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.close()
+            return
+        there, back = await asyncio.open_connection(*self._target)
+        self._lines |= {writer, back}
+        ways = [asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(there, writer))]
+        self._tasks |= set(ways)
+        await asyncio.wait(ways)
+        self._tasks -= set(ways)
+        self._lines -= {writer, back}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while piece := await reader.read(1 << 16):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
 
 
 @attrs.frozen
@@ -466,6 +553,7 @@ async def open_bench(
         account=ACCOUNT, pairs=16, rate=rate, seed=market.seed, market=market, wire=WIRE
     )
     async with running_simulator(settings) as venue:
+        venue.exchange.account(ACCOUNT).tier = Tier.PRO
         bench = Bench(folder, venue, dsn)
         try:
             yield bench

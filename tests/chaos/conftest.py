@@ -1,5 +1,6 @@
 """Fixtures of the fault tests that kill, stop and start whole processes."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from arbitrade.testing.postgres import PostgresServer, core_series, postgres_ser
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("chaos_bench")
 
-from chaos_bench import Bench, open_bench
+from chaos_bench import Bench, open_bench  # noqa: E402
 
 __all__ = ["postgres_server"]
 
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def is_long() -> bool:
+    """Tell whether time doesn't matter: `nox -s chaos`."""
+    return os.environ.get("ARBITRADE_CHAOS_LONG") == "1"
 
 
 @pytest_asyncio.fixture

@@ -294,7 +294,7 @@ class Watch:
         if limits.maximum_notional:
             assert self.worth[key] <= limits.maximum_notional
         assert len(self.open) <= limits.maximum_cycles
-        in_flight = sum(self.worth.values(), ZERO)
+        in_flight = bot.trader.view.in_flight
         if limits.maximum_in_flight:
             assert in_flight <= limits.maximum_in_flight
         self.peak_open = max(self.peak_open, len(self.open))

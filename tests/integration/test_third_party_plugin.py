@@ -107,6 +107,27 @@ def test_risk_rule_of_the_documentation_is_asked(uv: Run, beside_core: Run, tmp_
     assert shown["contributes"]["risk_rules"] == ["narrow_spreads"]
 
 
+def test_executor_of_the_documentation_is_made(uv: Run, beside_core: Run, tmp_path: Path) -> None:
+    project = extract("arbitrade-patient", tmp_path)
+    uv("build", "--wheel", "--out-dir", tmp_path / "wheels", project)
+    beside_core("install", *(tmp_path / "wheels").glob("*.whl"))
+
+    assert "sound" in beside_core("arbitrade", "plugins", "check", "patient", cwd=tmp_path)
+    assert "3 passed" in beside_core("pytest", "-q", project / "test_patient.py", cwd=project)
+
+    (tmp_path / "settings.toml").write_text(
+        '[execution]\nexecutor = "patient"\n[patient]\nwait_s = 0.2\n'
+    )
+    (tmp_path / "make.py").write_text(
+        "from arbitrade.cli import CommandLine\n"
+        "line = CommandLine()\n"
+        "settings = line.load()\n"
+        "made = line.registry.make_executor(settings, settings.execution.executor)\n"
+        "print(made.name, made.wait_s)\n"
+    )
+    assert beside_core("make", cwd=tmp_path) == "patient 0.2\n"
+
+
 def test_bell_of_the_documentation_rings(uv: Run, beside_core: Run, tmp_path: Path) -> None:
     project = extract("arbitrade-bell", tmp_path)
     uv("build", "--wheel", "--out-dir", tmp_path / "wheels", project)
@@ -161,6 +182,9 @@ def test_every_file_the_documentation_shows_is_python_or_toml_that_reads() -> No
         "arbitrade-narrow/pyproject.toml",
         "arbitrade-narrow/arbitrade_narrow.py",
         "arbitrade-narrow/test_narrow.py",
+        "arbitrade-patient/pyproject.toml",
+        "arbitrade-patient/arbitrade_patient.py",
+        "arbitrade-patient/test_patient.py",
     }
     for path, text in files.items():
         read = tomllib.loads if path.endswith(".toml") else ast.parse

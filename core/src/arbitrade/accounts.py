@@ -72,6 +72,9 @@ class Account(Protocol):
             VenueUnavailableError: The venue refuses for good.
         """
 
+    async def close(self) -> None:
+        """Let go of what questions have opened.  Idempotent; another question opens it again."""
+
     async def add(self, order: OrderRequest) -> OrderOutcome:
         """Send one order; returns when the venue answered or the outcome is unknown."""
 

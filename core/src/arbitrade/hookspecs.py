@@ -172,7 +172,7 @@ def arbitrade_register_risk_rules(
     """Contribute rules that may refuse an opportunity, or make it smaller (`SizeRule`).
 
     Called once, with the detectors, and again when the plugin is enabled at run time.  Rules are
-    asked in the order of their names; one that raises refuses, and is quarantined when it repeats.
+    asked in the order of their names; one that raises refuses, for as long as it does.
 
     Args:
         settings: Everything configured.
@@ -189,7 +189,7 @@ def arbitrade_register_risk_rules(
 def arbitrade_make_executor(settings: "Settings", name: str) -> "Executor | None":
     """Build the executor that carries out approved opportunities.
 
-    Called once, after the risk rules.
+    Called once, when a run is put together.
 
     Args:
         settings: Everything configured.

@@ -465,7 +465,8 @@ def decode(payload: bytes) -> Written:
         time_ns, _ = fields.pop("t"), fields.pop("v")
         cls = KINDS.get(kind)
         record = None if cls is None else from_json(fields, cls)
-    except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:
+        # cattrs raises groups of anything; whatever it is, the payload is no record.
         raise ArbitradeError(f"journal: a record that can't be read ({error!r})") from error
     return Written(run, account, time_ns, kind, record, payload)
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -39,7 +40,6 @@ from arbitrade.records import (
     decode,
 )
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
-from arbitrade.trading.clock import RunClock
 from arbitrade.trading.session import RunReport, TradingSession
 from arbitrade_kraken.simulator.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.faults import Faults
@@ -55,6 +55,7 @@ SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/BTC", "SOL/ETH", "SO
 ZERO = Decimal(0)
 
 type Changes = Mapping[str, Mapping[str, object]]
+UNCHANGED: Changes = MappingProxyType({})
 
 
 async def until(holds: Callable[[], bool], what: str = "") -> None:
@@ -299,7 +300,7 @@ class Bench:
         self.simulator.server.poke()
         return number
 
-    def settings_of(self, changes: Changes = {}):  # noqa: B006 - never written to
+    def settings_of(self, changes: Changes = UNCHANGED):
         """Return plugins and settings of a run."""
         registry = discover()
         simulator = self.simulator
@@ -351,9 +352,9 @@ class Bench:
 
     def make_session(
         self,
-        changes: Changes = {},
+        changes: Changes = UNCHANGED,
         mode: Mode = Mode.LIVE,
-        **options: object,  # noqa: B006
+        **options: object,
     ) -> TradingSession:
         registry, settings = self.settings_of(changes)
         venue = registry.make_venue(settings, settings.venue)
@@ -362,7 +363,7 @@ class Bench:
     @asynccontextmanager
     async def running(
         self,
-        changes: Changes = {},  # noqa: B006
+        changes: Changes = UNCHANGED,
         mode: Mode = Mode.LIVE,
         *,
         is_ready: bool = True,
@@ -402,6 +403,11 @@ class Bench:
         flows = Oracle(self.exchange).flows(self.account)
         return {asset: flow.closing for asset, flow in flows.items()}
 
+    def orders(self) -> dict[str, str]:
+        """Return the pairs of the orders that ended at the venue, by its ids."""
+        ended = self.exchange.closed_orders(self.account)
+        return {order.order_id: order.symbol for order in ended}
+
     async def assert_whole(self, bot: Bot, *, is_stored: bool = True) -> None:
         """Everything that has to hold at the end of a live run, whatever went wrong in it."""
         assert bot.error is None, bot.error
@@ -414,14 +420,7 @@ class Bench:
 
     def assert_money(self, bot: Bot) -> None:
         """The ledger is the venue's to the last digit, and each fill is in it once."""
-        assert bot.report is not None
-        told, ours = self.balances(), bot.report.ledger
-        wrong = {
-            asset: (told.get(asset, ZERO), ours.get(asset, ZERO))
-            for asset in {*told, *ours}
-            if told.get(asset, ZERO) != ours.get(asset, ZERO)
-        }
-        assert wrong == {}
+        self.assert_balances(bot)
         assert list(Oracle(self.exchange).discrepancies()) == []
         booked = [record.report.exec_id for record in bot.records(ExecutionBooked)]
         assert len(booked) == len(set(booked))
@@ -432,6 +431,17 @@ class Bench:
             if order.client_id
         }
         assert there <= intents | {"by-hand"}
+
+    def assert_balances(self, bot: Bot) -> None:
+        """The ledger is the venue's to the last digit."""
+        assert bot.report is not None
+        told, ours = self.balances(), bot.report.ledger
+        wrong = {
+            asset: (told.get(asset, ZERO), ours.get(asset, ZERO))
+            for asset in {*told, *ours}
+            if told.get(asset, ZERO) != ours.get(asset, ZERO)
+        }
+        assert wrong == {}
 
     def assert_cycles_ended(self, bot: Bot) -> None:
         """Each cycle that was begun has come to its end, by whichever run."""
@@ -453,7 +463,6 @@ class Bench:
             "ledger_transaction": len(
                 [one for _, one in written if isinstance(one, TransactionBooked)]
             ),
-            "alert": len([one for _, one in written if isinstance(one, AlertRaised)]),
             "audit": len([one for _, one in written if isinstance(one, Audited)]),
             "rejected_record": 0,
             "journal_gap": 0,
@@ -462,7 +471,7 @@ class Bench:
         assert {table: await self.count(table) for table in expected} == expected
 
     async def count(self, table: str) -> int:
-        found: int = await (await self.sql()).fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
+        found: int = await (await self.sql()).fetchval(f"SELECT count(*) FROM {table}")
         return found
 
     async def sql(self) -> asyncpg.Connection:

@@ -25,9 +25,9 @@ __all__ = ["CommandLine", "arbitrade", "main"]
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
+  arbitrade demo
   arbitrade detect recording.jsonl --min-edge-bps 5
-  arbitrade --config /etc/arbitrade config check
-  arbitrade plugins list""",
+  arbitrade --config /etc/arbitrade run""",
 )
 @click.option(
     "--config",

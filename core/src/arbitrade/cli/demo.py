@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arbitrade.protocols import RunningSimulation
     from arbitrade.trading.session import RunReport
 
-_PAIRS, _RATE, _SEED = 50, 200.0, 1
+_PAIRS, _RATE, _SEED = 50, 500.0, 1
 _ZERO = Decimal(0)
 
 

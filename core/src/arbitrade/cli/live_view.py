@@ -75,7 +75,7 @@ def plain_line(state: BotState) -> dict[str, object]:
         "open_cycles": len(state.open_cycles),
         "orders": state.orders,
         "executions": state.executions,
-        "profit": f"{state.profit_reference:f} {state.reference_asset}",
+        "profit": f"{round(state.profit_reference, 4):f} {state.reference_asset}",
         "journal": state.journal,
         "journal_lag": state.journal_lag,
         "database": state.database,
@@ -336,7 +336,8 @@ def _ended(ends: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def _profit(state: BotState, width: int) -> list[tuple[str, str]]:
-    total = state.profit_reference
+    # At mid prices; its last digits are those of a division.
+    total = round(state.profit_reference, 4)
     parts: list[tuple[str, str]] = [
         (f"{_amount(total)} {state.reference_asset}", f"bold {_colour(total)}".strip())
     ]

@@ -76,6 +76,7 @@ def show_report(report: "RunReport", *, as_json: bool) -> None:
     profit = ", ".join(f"{amount:+f} {name}" for name, amount in report.state.profit.items())
     rows = [
         f"run {report.state.run} ended: {report.reason}",
+        *_market(report),
         f"  opportunities  {funnel or 'none'}",
         f"  cycles         {cycles}",
         f"  orders         {report.state.orders} sent, {report.state.executions} fills",
@@ -92,8 +93,18 @@ def show_report(report: "RunReport", *, as_json: bool) -> None:
     click.echo("\n".join(rows), err=True)
 
 
+def _market(report: "RunReport") -> list[str]:
+    if report.state.counters.get("checksums.right"):
+        return []
+    return ["  market         never there: not one book was in sync; see the messages above"]
+
+
 def _difference(report: "RunReport") -> str:
+    from arbitrade.models import Mode
+
     wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]
     if wrong:
         return "differs from the venue's by " + ", ".join(wrong)
+    if report.state.mode is not Mode.LIVE:
+        return "adds up; paper has no venue's to agree with"
     return "agrees with the venue to the last digit"

@@ -213,8 +213,9 @@ class PluginRegistry(PluginSelection):
         made = self._make("arbitrade_make_executor", Executor, settings=settings, name=name)
         if made is None:
             raise PluginError(
-                f"execution.executor: no enabled plugin makes {name!r}; "
-                f"asked: {self._implementers('arbitrade_make_executor')}"
+                f"execution.executor: no enabled plugin makes {name!r}; core has sequential, "
+                "parallel and observe, so write one of these, or enable the plugin that brings "
+                f"it (asked: {self._implementers('arbitrade_make_executor')})"
             )
         owner, executor = made
         called(owner, "arbitrade_make_executor", executor.name, name)

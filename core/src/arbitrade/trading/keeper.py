@@ -52,7 +52,7 @@ class DatabaseKeeper:
                     await database.close()
                     raise
                 self.database = database
-                log.info("database.open", dsn=database.dsn, embedded=database.is_embedded)
+                log.info("database.open", address=database.dsn, embedded=database.is_embedded)
             return self.database
 
     @asynccontextmanager

@@ -62,11 +62,11 @@ class Process[R]:
     def _run(self, now_ns: int) -> None:
         while True:
             wait, held = self.wait, False
-            if wait is not None:
-                held = wait.is_over()
-                if not held and (wait.until_ns is None or now_ns < wait.until_ns):
-                    return
             try:
+                if wait is not None:
+                    held = wait.is_over()
+                    if not held and (wait.until_ns is None or now_ns < wait.until_ns):
+                        return
                 waits = self.coroutine.send(held if wait is not None else None)  # type: ignore[arg-type]
                 self.wait = _checked(waits)
             except StopIteration as end:

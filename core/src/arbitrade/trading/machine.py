@@ -136,6 +136,7 @@ class Machine:
         self.unwind_attempts = execution.unwind_attempts
         self.order_count = 0
         self.execution_count = 0
+        self.transaction_count = 0
         self.foreign_held: dict[str, Decimal] = {}
         self._foreign: dict[str, str] = {}
         """Pairs of others' orders that stand, by the venue's id; empty once they were told of."""
@@ -548,9 +549,10 @@ class Machine:
     def _on_stranger(self, report: ExecutionReport) -> None:
         """Take an event of an order we know nothing of: book its fill, and say so."""
         is_fill = report.exec_id is not None and report.last_quantity > 0
-        if self.on_foreign_order is not None:
-            self.on_foreign_order()
-        if not is_fill:
+        is_ours = report.client_id is not None and bool(_OURS.match(report.client_id))
+        # Histories tell fills of orders of ours, too, that ended with an earlier run.
+        is_old = is_fill and self._is_older_than_ledger(report.timestamp)
+        if not is_ours and not is_old and not self.ledger.is_booked(report.exec_id or ""):
             self._note_foreign(report)
         if not is_fill or report.symbol is None or report.side is None:
             return
@@ -563,7 +565,6 @@ class Machine:
             return
         self.execution_count += 1
         self.write(ExecutionBooked(report, 0, 0, True))
-        is_ours = report.client_id is not None and bool(_OURS.match(report.client_id))
         whose = "has our mark and is not in the journal" if is_ours else "is not ours"
         self._ports.alert(
             Alert(
@@ -598,6 +599,10 @@ class Machine:
 
     def _note_foreign(self, report: ExecutionReport) -> None:
         """Remember orders of others for as long as they stand."""
+        if self.on_foreign_order is not None:
+            self.on_foreign_order()
+        if report.exec_id is not None:
+            return
         if report.status.is_final:
             self._foreign.pop(report.order_id, None)
         else:
@@ -654,6 +659,7 @@ class Machine:
         )
 
     def _on_transaction(self, transaction: TransactionBooked) -> None:
+        self.transaction_count += 1
         self.write(transaction, self._run_at_hand)
 
     @contextmanager

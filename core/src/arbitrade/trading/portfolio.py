@@ -93,6 +93,8 @@ class Portfolio:
     def on_order(self, now_ns: int) -> None:
         """Count an order."""
         self._sent.append(now_ns)
+        # Without a limit nobody asks, and it would grow.
+        self.orders_last_minute(now_ns)
 
     def orders_last_minute(self, now_ns: int) -> int:
         """Return how many were sent in the last sixty seconds."""

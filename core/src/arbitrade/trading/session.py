@@ -94,6 +94,9 @@ _FEES_S = 3600.0
 _LATENCY_S = 10.0
 _DRAIN_S, _DRAIN_AWAY_S = 20.0, 1.0
 _SKEW_TOLD_US = 10_000
+_EVERY_SEGMENT = 1 << 30
+"""A start reads balances, open cycles, limits and the ramp-up from the whole journal, so none of it
+may go, even if the database has it."""
 _STARTING = "starting: the account is being reconciled"
 _STOPPING = "stopping"
 
@@ -182,11 +185,13 @@ class TradingSession:
             fsync=FsyncPolicy[settings.journal.fsync.upper()],
             segment_bytes=settings.journal.segment_mb << 20,
             limit_bytes=settings.journal.limit_mb << 20,
+            keep_segments=_EVERY_SEGMENT,
         )
         self._keeper = DatabaseKeeper(settings, registry.migrations())
         self.alerts = Alerts(registry.alert_sinks(settings))
         self._recent_alerts: list[tuple[str, str]] = []
         self._alert_number = 0
+        self._early_alerts: list[Alert] | None = []
         self._audit = AuditChain(account, self.run_id)
         self._is_journaling = False
         record = settings.journal.record
@@ -349,6 +354,9 @@ class TradingSession:
             await self._control.close()
             if self._gateway is not None:
                 await self._gateway.close()
+            if self._account is not None:
+                # Its own end may have come before the last question of somebody else.
+                await self._account.close()
             if database_lock is not None:
                 await database_lock.release()
         return report
@@ -363,6 +371,16 @@ class TradingSession:
         )
         if recovery.torn is not None:
             log.warning("journal.torn_tail", found=str(recovery.torn))
+            self._alert(
+                Alert(
+                    Severity.WARNING,
+                    "the journal ended in the middle of a record",
+                    f"{recovery.torn.length} bytes of record {recovery.torn.seq}, which was being "
+                    f"written when the last run or its machine stopped; kept in "
+                    f"{recovery.torn.kept}. Nothing was done on it.",
+                    subject=f"journal of {self.account}",
+                )
+            )
         if end is not None and end.entry > state.audit_entry:
             state.audit_entry, state.audit_hash = end.entry, end.hash
         if state.audit_hash is not None:
@@ -438,6 +456,9 @@ class TradingSession:
             self.run_id,
         )
         self._audited("arbitrade", "start", self._command, f"mode {self._mode.value}")
+        early, self._early_alerts = self._early_alerts or [], None
+        for alert in early:
+            self._alert(alert)
         paper = self._settings.paper.balances
         opening = {} if self._mode is Mode.LIVE else {k: str(v) for k, v in paper.items()}
         self._shell.tell(
@@ -781,6 +802,10 @@ class TradingSession:
             self._halt_itself(f"the journal can't be written: {error}")
 
     def _alert(self, alert: Alert) -> None:
+        if self._early_alerts is not None:
+            # They belong to a run that isn't written down yet.
+            self._early_alerts.append(alert)
+            return
         self._alert_number += 1
         self._recent_alerts = [(alert.severity.name.lower(), alert.title), *self._recent_alerts][:8]
         self.alerts.raise_alert(alert)
@@ -1034,6 +1059,7 @@ class TradingSession:
             gateway=self._gateway,
             control=self._control,
             alerts=self.alerts,
+            watchdog=self._watchdog,
             journal_problem=self._journal_problem,
         )
 

@@ -31,6 +31,7 @@ from arbitrade.trading.events import (
     AccountReady,
     BalanceMoved,
     BalancesTold,
+    Commanded,
     Execution,
     TimeCame,
     TradingEvent,
@@ -39,6 +40,9 @@ from arbitrade.trading.tape import Tape
 from arbitrade.trading.trader import Trader
 
 log = structlog.stdlib.get_logger(__name__)
+
+_PAUSE_NS = 2_500_000_000
+"""Twice as long as a venue's socket is ever silent; then we or the line stood still."""
 
 
 class Shell:
@@ -59,6 +63,7 @@ class Shell:
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._last_ns = 0
         self.frame_began_ns = 0
         """When the frame at hand came, by `time.perf_counter_ns`."""
         self.event_began_ns = 0
@@ -93,7 +98,7 @@ class Shell:
         engine = self._engine
         assert engine is not None
         self.frame_began_ns = self.event_began_ns = time.perf_counter_ns()
-        now = self._clock.tick()
+        now = self._tick()
         self._trader.at(now)
         engine.position = self._tape.lines + 1
         event = engine.on_frame(frame)
@@ -159,6 +164,20 @@ class Shell:
         if not self._is_busy:
             self._settle()
 
+    def _tick(self) -> int:
+        """Let the time go on; after a long pause the machine hears of that before anything else.
+
+        A process that was stopped goes on with what piled up meanwhile, as if it were new.
+        """
+        now = self._clock.tick()
+        paused_ns, self._last_ns = now - (self._last_ns or now), now
+        if paused_ns > _PAUSE_NS:
+            log.warning("shell.paused", seconds=round(paused_ns / 1e9, 1))
+            reason = f"nothing was heard for {paused_ns / 1e9:.1f} s"
+            self.tell(Commanded("reconcile", "arbitrade", {"reason": reason}))
+            now = self._clock.tick()
+        return now
+
     def _settle(self) -> None:
         """Handle what waits, then set the alarm for the next timer."""
         queue = self._queue
@@ -218,7 +237,7 @@ class BufferShell(Shell):
         engine = self._engine
         assert isinstance(engine, CompiledEngine)
         self.frame_began_ns = self.event_began_ns = time.perf_counter_ns()
-        self._trader.at(self._clock.tick())
+        self._trader.at(self._tick())
         taken = engine.on_buffer(buffer, begin, end)
         self.frames += taken[1]
         self._settle()

@@ -26,6 +26,7 @@ from arbitrade.trading.keeper import DatabaseKeeper
 from arbitrade.trading.live import LiveGateway
 from arbitrade.trading.rig import Rig
 from arbitrade.trading.shell import Shell
+from arbitrade.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from arbitrade.trading.session import TradingSession
@@ -56,6 +57,7 @@ class Parts:
     gateway: LiveGateway | None
     control: ControlServer | None
     alerts: Alerts
+    watchdog: Watchdog
     journal_problem: str
 
 
@@ -205,6 +207,7 @@ def _counters(parts: Parts) -> dict[str, int]:
         "alerts.failed": parts.alerts.failed,
         **{f"feed.{name}": count for name, count in parts.feed.statistics().items()},
         **{f"engine.{name}": count for name, count in engine.counters.items()},
+        **parts.watchdog.counters,
         **({} if parts.control is None else dict(parts.control.counters)),
         **({} if parts.writer is None else {"database.rejected": parts.writer.rejected}),
     }

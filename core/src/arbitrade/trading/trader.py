@@ -64,6 +64,7 @@ log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
 _RECONCILE_TRIES = 3
 _RETRY_NS = 2_000_000_000
+_AUDIT_NS = 300_000_000_000
 _SOON_NS = 250_000_000
 _OVERLAP_NS = 60_000_000_000
 """What is asked for again: a row is booked once, and clocks differ."""
@@ -82,6 +83,8 @@ class _Audit:
     tries: int = 0
     is_asking: bool = False
     asked_ns: int = 0
+    asked_at: int = 0
+    """Transactions booked by then."""
     is_done: bool = False
     must_ask_everything: bool = False
     differences: dict[str, Decimal] = attrs.field(factory=dict)
@@ -109,12 +112,14 @@ class Trader:
         self.funnel = Funnel(self._write)
         self._audit = _Audit()
         self._since_ns = 0
+        self._heard_ns = 0
+        """When the venue last told of an order by itself."""
         self._failed_rules: set[str] = set()
         self.to_recover: list[Cycle] = []
         """Cycles a crash interrupted; ended once the venue can be asked."""
         self.must_reconcile = False
         """True where a venue has a ledger of its own to agree with."""
-        self._is_asking_soon = False
+        self._is_asking_soon = self._is_asking_again = self._is_asking_later = False
         self.machine.on_foreign_order = self._on_foreign_order
         self.on_reconciled: Callable[[], None] | None = None
         self.on_fees: Callable[[dict[str, Decimal]], None] | None = None
@@ -252,6 +257,8 @@ class Trader:
             case OrderAnswer():
                 machine.on_answer(event)
             case Execution():
+                if not event.is_snapshot:
+                    self._heard_ns = machine.now_ns
                 machine.on_execution(event.report)
             case BalanceMoved():
                 machine.on_row(event.change)
@@ -264,6 +271,9 @@ class Trader:
             case AccountReady():
                 self._on_ready(event)
             case AccountGap():
+                if not self._audit.must_ask_everything:
+                    # Until then nothing was missed: not a day's history for a moment's silence.
+                    self._since_ns = max(self._since_ns, self._heard_ns)
                 self._audit.must_ask_everything = True
                 self._reconcile(event.reason)
             case Reconciled():
@@ -313,6 +323,8 @@ class Trader:
                 self._set_state(TradingState.ACTIVE, "")
             case "limits":
                 self._change_limits(event)
+            case "reconcile":
+                self._ask_before_deciding(event.arguments.get("reason", ""))
             case "flatten":
                 self._flatten(event)
             case "recover":
@@ -359,7 +371,7 @@ class Trader:
 
     def _on_ready(self, event: AccountReady) -> None:
         self.machine.is_account_ready = event.is_ready
-        self.view.account_problem = "" if event.is_ready else event.reason or "not connected"
+        self.view.connection_problem = "" if event.is_ready else event.reason or "not connected"
         if event.is_ready and self.must_reconcile:
             self._look_up_recovered()
             self._reconcile("the account is connected")
@@ -377,6 +389,12 @@ class Trader:
         if not self.must_reconcile or not self.machine.ledger.is_open:
             self.machine.on_balances(event.balances)
 
+    def _ask_before_deciding(self, reason: str) -> None:
+        """Begin nothing until the venue has been asked: much may have happened unseen."""
+        if self.must_reconcile:
+            self.view.balance_problem = reason
+            self._reconcile(reason)
+
     def ask_venue(self, reason: str) -> None:
         """Compare with the venue once more."""
         self._reconcile(reason)
@@ -392,6 +410,7 @@ class Trader:
         log.info("account.reconciling", reason=reason)
         audit.is_asking = True
         audit.asked_ns = self.machine.now_ns
+        audit.asked_at = self.machine.transaction_count
         since_ns = max(self._since_ns, self.machine.opened_ns) - _OVERLAP_NS
         self.machine.gateway.reconcile(since_ns if audit.must_ask_everything else None)
 
@@ -407,11 +426,16 @@ class Trader:
             self._again("orders are under way")
             return
         differences = audit.differences = machine.compare(audit.told)
-        if differences and audit.tries < _RECONCILE_TRIES:
-            audit.tries += 1
+        has_moved = machine.transaction_count != audit.asked_at
+        if differences and (has_moved or audit.tries < _RECONCILE_TRIES):
+            # What was booked since it was asked can't be in what was told: that proves nothing.
+            # Nothing new is begun until it adds up, so sooner or later nothing moves.
+            audit.tries += not has_moved
             audit.must_ask_everything = True
-            self._again(f"{len(differences)} balances differ")
+            self.view.balance_problem = f"{len(differences)} balances differ from the venue's"
+            self._again(self.view.balance_problem)
             return
+        self.view.balance_problem = ""
         if differences:
             self._on_difference(differences)
         else:
@@ -420,6 +444,7 @@ class Trader:
         audit.is_done = not differences
         # Not now: what happened since it was asked may have been lost on its way to us.
         self._since_ns = audit.asked_ns
+        self._ask_in_a_while()
         if self.on_reconciled is not None:
             self.on_reconciled()
 
@@ -428,7 +453,28 @@ class Trader:
             self._write(BalanceCompared(asset, amount, amount, "equal"))
 
     def _again(self, reason: str) -> None:
-        self.machine.timers.at(self.machine.now_ns + _RETRY_NS, lambda: self._reconcile(reason))
+        """Ask once more in a while; once, however many reasons there are."""
+        if self._is_asking_again:
+            return
+        self._is_asking_again = True
+
+        def ask() -> None:
+            self._is_asking_again = False
+            self._reconcile(reason)
+
+        self.machine.timers.at(self.machine.now_ns + _RETRY_NS, ask)
+
+    def _ask_in_a_while(self) -> None:
+        """Compare every few minutes: what nobody told is found, and no history gets long."""
+        if self._is_asking_later:
+            return
+        self._is_asking_later = True
+
+        def ask() -> None:
+            self._is_asking_later = False
+            self._reconcile("now and then")
+
+        self.machine.timers.at(self.machine.now_ns + _AUDIT_NS, ask)
 
     def _on_foreign_order(self) -> None:
         """Ask what it holds; once for all that happens to it in a moment."""
@@ -468,9 +514,12 @@ class Trader:
         return self._audit.differences
 
     def reconciled_until(self, time_ns: int) -> None:
-        """Take over from a journal until when the account is known."""
+        """Take over from a journal until when the account is known.
+
+        Balances are compared first: where all agree, and no order is open, nothing happened since
+        that histories would have to be asked for, which a venue makes us wait for.
+        """
         self._since_ns = time_ns
-        self._audit.must_ask_everything = True
 
     @property
     def is_reconciled(self) -> bool:

@@ -28,7 +28,8 @@ class TraderView:
         self._limit_book = limit_book
         self.trading_state = TradingState.ACTIVE
         self.halt_reason = ""
-        self.account_problem = ""
+        self.connection_problem = ""
+        self.balance_problem = ""
         self.journal_problem = ""
         self.clock_skew_s = 0.0
         self.event_lag_s = 0.0
@@ -179,5 +180,10 @@ class TraderView:
 
     @property
     def is_account_ready(self) -> bool:
-        """Orders may go out."""
-        return self._machine.is_account_ready
+        """Orders of new cycles may go out."""
+        return self._machine.is_account_ready and not self.balance_problem
+
+    @property
+    def account_problem(self) -> str:
+        """Why not."""
+        return self.connection_problem or self.balance_problem

@@ -37,6 +37,7 @@ from arbitrade_kraken.private import EXECUTIONS, PrivateConnection
 from arbitrade_kraken.rate_budget import CallBudget, TradingBudget
 from arbitrade_kraken.reconciler import Reconciler
 from arbitrade_kraken.rest import Credentials, RestClient
+from arbitrade_kraken.signing import check_private_key
 from arbitrade_kraken.together import together
 from arbitrade_kraken.venue_errors import RequestError
 
@@ -68,6 +69,10 @@ def make_account(settings: KrakenAccountSettings, clock: Clock | None = None) ->
     ]
     if missing or settings.api_key is None or settings.api_secret is None:
         raise ConfigError(missing)
+    try:
+        check_private_key(settings.api_secret.reveal())
+    except AuthenticationError as error:
+        raise ConfigError(str(error)) from None
     if settings.dead_man_s and settings.dead_man_every_s * 2 > settings.dead_man_s:
         raise ConfigError(
             f"kraken.dead_man_every_s: {settings.dead_man_every_s:g} s is more than half of "
@@ -129,6 +134,7 @@ class KrakenAccount:
         self._has_reconciled = False
         self._must_reconcile = asyncio.Event()
         self._missing: list[Entry] = []
+        self._missing_since: str | None = None
         self._heard_at: str | None = None
         self._ledger_ids: dict[str, None] = {}
         self._ledger_differences = 0
@@ -267,6 +273,8 @@ class KrakenAccount:
                 reports.append(report)
         if is_snapshot:
             self._missing = missing_from(reports, self._table)
+            # Nothing on a first connection: what happened before it, others ask for.
+            self._missing_since = self._since()
             self._has_reconciled = False
             self._must_reconcile.set()
         for report in reports:
@@ -345,16 +353,16 @@ class KrakenAccount:
         while True:
             await self._must_reconcile.wait()
             self._must_reconcile.clear()
-            missing, since = self._missing, self._since()
-            foreign = sum(not entry.is_ours for entry in self._table.live())
-            if foreign:
-                # The dead man's switch and `cancel_all` don't spare them.
-                log.warning("kraken.foreign_orders", account=self.name, orders=foreign)
+            missing, since = self._missing, self._missing_since
             reports = await self._patiently(
                 partial(self._reconciler.ended_meanwhile, missing, since)
             )
             for report in reports:
                 self._deliver(report, is_snapshot=True)
+            foreign = sum(not entry.is_ours for entry in self._table.live())
+            if foreign:
+                # The dead man's switch and `cancel_all` don't spare them.
+                log.warning("kraken.foreign_orders", account=self.name, orders=foreign)
             # A snapshot that came meanwhile has to be gone through first.
             self._has_reconciled = not self._must_reconcile.is_set()
             self._tell_ready()

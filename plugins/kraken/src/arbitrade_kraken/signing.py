@@ -48,6 +48,15 @@ def sign(path: str, nonce: int, payload: str, private_key: str) -> str:
     return base64.b64encode(mac.digest()).decode()
 
 
+def check_private_key(private_key: str) -> None:
+    """Make sure that something can be signed with it.
+
+    Raises:
+        AuthenticationError: The key is not base64; it is not shown.
+    """
+    _decoded(private_key)
+
+
 def _decoded(private_key: str) -> bytes:
     try:
         return base64.b64decode(private_key, validate=True)
