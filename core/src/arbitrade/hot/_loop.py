@@ -192,16 +192,26 @@ class Loop:
         """Set a word of a book's head."""
         self._book(slot)[word & 15] = value
 
-    def levels(self, slot: cython.Py_ssize_t, asks: cython.bint) -> list:
-        """Return (ticks, lots) of one side, best first."""
+    def levels(
+        self,
+        slot: cython.Py_ssize_t,
+        asks: cython.bint,
+        begin: cython.Py_ssize_t = 0,
+        count: cython.Py_ssize_t = LEVELS_ALL,
+    ) -> list:
+        """Return (ticks, lots) of one side, best first: `count` from place `begin` on, or all."""
         book: cython.pointer(int64_t) = self._book(slot)
         side: cython.pointer(int64_t) = book + B_LEVELS
-        count: int64_t = book[B_BIDS]
+        end: cython.Py_ssize_t = book[B_BIDS]
+        at: cython.Py_ssize_t
         if asks:
             side += LEVEL_WORDS * book[B_CAPACITY]
-            count = book[B_ASKS]
-        at: int64_t
-        return [(side[LEVEL_WORDS * at], side[LEVEL_WORDS * at + 1]) for at in range(count)]
+            end = book[B_ASKS]
+        if begin < 0 or count < 0:
+            raise IndexError(f"no {count} levels from place {begin}")
+        if count < end - begin:
+            end = begin + count
+        return [(side[LEVEL_WORDS * at], side[LEVEL_WORDS * at + 1]) for at in range(begin, end)]
 
     def load(self, slot: cython.Py_ssize_t, bids: list, asks: list) -> None:
         """Make a book's levels these: (ticks, lots) from the best, no more than its depth."""
