@@ -79,6 +79,7 @@ cdef enum:
     VOID = 4
     LINE = 5
     END = 6
+    OPEN = 7
 
 cdef enum:
     LEVEL_WORDS = 3

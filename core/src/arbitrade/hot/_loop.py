@@ -76,7 +76,9 @@ class Loop:
     """Books by slot, and the loop over frames.
 
     After a step that came to something, `slot` and `changed` tell which book and what moved; after
-    `feed`, `line_begin` and `line_end` where in the buffer the line is.
+    `feed`, `line_begin` and `line_end` where in the buffer the line is.  `OPEN` is a snapshot of a
+    pair that has no book yet: of `slot`, with up to `held` levels a side.  It was not taken, and is
+    to be fed again; `carried_ns` is what it has cost until then.
     """
 
     _books: cython.pointer(cython.pointer(int64_t))
@@ -91,6 +93,8 @@ class Loop:
     _coarse: cython.pointer(int64_t)
     slot = cython.declare(int64_t, visibility="readonly")
     changed = cython.declare(cython.int, visibility="readonly")
+    held = cython.declare(cython.int, visibility="readonly")
+    carried_ns = cython.declare(int64_t, visibility="public")
     line_begin = cython.declare(cython.Py_ssize_t, visibility="readonly")
     line_end = cython.declare(cython.Py_ssize_t, visibility="readonly")
     lines = cython.declare(int64_t, visibility="public")
@@ -271,7 +275,9 @@ class Loop:
         """Take one frame; return what it came to."""
         started: int64_t = now_ns()
         code: cython.int = self._step(frame, len(frame))
-        if code != SLOW:
+        if code == OPEN:
+            self.carried_ns = now_ns() - started
+        elif code != SLOW:
             self._count(now_ns() - started)
         return code
 
@@ -286,7 +292,8 @@ class Loop:
     ) -> cython.int:
         """Take one book message that Python decoded; return what it came to, as `on_frame` does.
 
-        `SLOW` means that it doesn't fit and nothing was changed.  A checksum below 0 is none.
+        `SLOW` or `OPEN` means that it doesn't fit and nothing was changed.  A checksum below 0 is
+        none.
 
         Raises:
             OverflowError: A number has more than 63 bits; nothing was changed.
@@ -323,7 +330,7 @@ class Loop:
 
         Whole, unmasked and unfragmented ones of up to 64 KiB only (RFC 6455 §5.2), all that a venue
         sends in a normal second.  `END` at any other, or one that is not there whole: it begins at
-        `line_end`.  So does one that is `SLOW`; any other is behind us.
+        `line_end`.  So does one that is `SLOW` or `OPEN`; any other is behind us.
         """
         start: cython.p_const_char = PyByteArray_AS_STRING(buffer)
         at: cython.Py_ssize_t = begin
@@ -352,6 +359,9 @@ class Loop:
             if code == SLOW:
                 return SLOW
             ended = now_ns()
+            if code == OPEN:
+                self.carried_ns = ended - started
+                return OPEN
             self._count(ended - started)
             started = ended
             self.frames += 1
@@ -398,6 +408,9 @@ class Loop:
             if code == SLOW:
                 return SLOW
             ended = now_ns()
+            if code == OPEN:
+                self.carried_ns = ended - started
+                return OPEN
             self._count(ended - started)
             started = ended
             self.frames += 1
@@ -443,6 +456,8 @@ class Loop:
     @cython.exceptval(check=False)
     @cython.nogil
     def _count(self, spent: int64_t) -> cython.void:
+        spent += self.carried_ns
+        self.carried_ns = 0
         if spent < FINE:
             self._fine[spent if spent > 0 else 0] += 1
         else:
@@ -468,10 +483,16 @@ class Loop:
         if slot < 0 or slot >= self._slots:
             return SLOW
         book: cython.pointer(int64_t) = self._books[slot]
-        if book == cython.NULL or book[B_STATE] == ELSEWHERE:
-            return SLOW
         bids: cython.int = cython.cast(cython.int, delta[D_BIDS])
         asks: cython.int = cython.cast(cython.int, delta[D_ASKS])
+        if book == cython.NULL:
+            if not delta[D_SNAPSHOT]:
+                return SLOW
+            self.slot = slot
+            self.held = bids if bids > asks else asks
+            return OPEN
+        if book[B_STATE] == ELSEWHERE:
+            return SLOW
         if delta[D_SNAPSHOT]:
             if bids > book[B_DEPTH] or asks > book[B_DEPTH]:
                 return SLOW

@@ -99,10 +99,13 @@ class CompiledBook(OrderBook):
         self._store = store
         self._slot = slot
         self._plain: OrderBook | None = None
+        # Its levels, state and time are the loop's; nothing else is needed of `OrderBook`.
         store.open(slot, depth)
+        self.instrument = instrument
+        self.symbol = instrument.symbol
+        self.depth = depth
         self._bids = CompiledSide(depth, -1, store, slot)
         self._asks = CompiledSide(depth, 1, store, slot)
-        super().__init__(instrument, depth)
 
     # ── what the loop keeps ──────────────────────────────────────────────────────────────────────
 

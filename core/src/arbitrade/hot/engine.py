@@ -4,6 +4,7 @@ What the loop can't take, frames of another layout, numbers beyond 64 bits, ever
 book message, goes through `Engine`'s own code over the same books.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from types import ModuleType
@@ -27,7 +28,7 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import CompiledDetector, CompiledVenue, Detector
 
-NOTHING, SLOW, MISMATCH, REPORT, VOID, LINE, END = range(7)
+NOTHING, SLOW, MISMATCH, REPORT, VOID, LINE, END, OPEN = range(8)
 """What a step of the loop comes to."""
 
 
@@ -64,10 +65,13 @@ class CompiledEngine(Engine):
         code = self._step(frame)
         if code == NOTHING:
             return None
-        if code != SLOW:
+        if code == OPEN and self._open():
+            code = self._step(frame)
+        if code in (SLOW, OPEN):
+            return super().on_frame(frame)
+        if code != NOTHING:
             self._on_outcome(code)
-            return None
-        return super().on_frame(frame)
+        return None
 
     def on_buffer(self, buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
         """Take what it can of a receive buffer; return where the rest begins and how many it took.
@@ -82,7 +86,10 @@ class CompiledEngine(Engine):
             begin = loop.line_end
             if code in (SLOW, END):
                 return begin, loop.frames - before
-            self._on_outcome(code)
+            if code != OPEN:
+                self._on_outcome(code)
+            elif not self._open():
+                return begin, loop.frames - before
 
     def feed(self, buffer: bytes, begin: int, on_time: Callable[[int], None]) -> int:
         """Take lines of a recording until one needs Python, or the buffer ends.
@@ -101,6 +108,12 @@ class CompiledEngine(Engine):
             on_time(self._loop.time_ns)
             if code in (SLOW, LINE, END):
                 return code
+            if code == OPEN:
+                if not self._open():
+                    return SLOW
+                self._loop.lines -= 1
+                begin = self._loop.line_begin
+                continue
             self.position = self._loop.lines
             self._on_outcome(code)
             begin = self._loop.line_end
@@ -109,6 +122,17 @@ class CompiledEngine(Engine):
     def loop(self) -> Any:
         """The compiled loop: `lines`, `frames`, `time_ns`, `line_begin`, `line_end`."""
         return self._loop
+
+    def _open(self) -> bool:
+        """Make the book of a pair whose first snapshot has come; tell if the loop can take it."""
+        started = time.perf_counter_ns()
+        slot = self._loop.slot
+        pair, before = self._pairs[slot], self._by_slot[slot]
+        if pair is not None:
+            self._opened(pair.symbol, self._loop.held)
+        # A snapshot is timed from its bytes on, however many times it is fed.
+        self._loop.carried_ns += time.perf_counter_ns() - started
+        return self._by_slot[slot] is not before
 
     def _on_outcome(self, code: int) -> None:
         book = self._by_slot[self._loop.slot]
@@ -127,7 +151,9 @@ class CompiledEngine(Engine):
     def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
         """Take a message the loop's decoder left to ours, by the loop if it fits."""
         self._left_to_python += 1
-        book = self._opened(delta) if delta.is_snapshot else self.books.get(delta.symbol)
+        book = self.books.get(delta.symbol)
+        if delta.is_snapshot:
+            book = self._opened(delta.symbol, max(len(delta.bids), len(delta.asks)))
         # The loop takes a checksum below 0 for none.
         checksum = -1 if delta.checksum is None else delta.checksum
         if isinstance(book, CompiledBook) and checksum >= 0:
@@ -142,7 +168,7 @@ class CompiledEngine(Engine):
                 return ()
             if code == REPORT:
                 return self._found(book, Changed(self._loop.changed))
-            if code != SLOW:
+            if code not in (SLOW, OPEN):
                 self._on_outcome(code)
                 return ()
         return super()._on_delta(delta)
