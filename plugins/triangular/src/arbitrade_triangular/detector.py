@@ -23,6 +23,7 @@ from arbitrade.pricing import FeeSchedule
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.graph import Cycle, find_cycles
 from arbitrade_triangular.orders import plan_lots
+from arbitrade_triangular.sightings import Sightings
 from arbitrade_triangular.sizing import optimal_size
 from arbitrade_triangular.terms import CycleTerms, TermsTable, ratio
 
@@ -87,6 +88,7 @@ class TriangularDetector:
         self._table.update(instruments)
         self._cycles = find_cycles(instruments.values(), self._settings.start_assets)
         self._terms: list[CycleTerms | None] = [None] * len(self._cycles)
+        self._sightings = Sightings()
         self._rates: list[float] = []
         self._pairs: dict[str, _Pair] = {}
         self._screen: CompiledScreen | None = None
@@ -256,14 +258,18 @@ class TriangularDetector:
         if terms is None:
             # Most cycles never get near the threshold, so theirs are never worked out.
             terms = self._terms[index] = self._table.of(self._cycles[index])
-        optimum = optimal_size(terms, self._sides(terms), self._threshold)
+        sides = self._sides(terms)
+        again = self._sightings.again(index, sides, timestamp)
+        if again is not None:
+            return again
+        optimum = optimal_size(terms, sides, self._threshold)
         if optimum is None:
             return None
         plan = plan_lots(terms, optimum)
         (spent, spent_per), (back, back_per) = optimum.size, optimum.output
         scale = terms.scales[0]
         cycle = terms.cycle
-        return Opportunity(
+        found = Opportunity(
             detector=NAME,
             key=cycle.key,
             assets=cycle.assets,
@@ -277,6 +283,8 @@ class TriangularDetector:
             blocked=plan.blocked,
             timestamp=timestamp,
         )
+        self._sightings.keep(index, sides, optimum, found)
+        return found
 
     def _sides(self, terms: CycleTerms) -> list[BookSide]:
         """Return what the legs of a live cycle take from."""

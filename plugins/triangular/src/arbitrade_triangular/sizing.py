@@ -27,7 +27,7 @@ class Optimum(NamedTuple):
         edge_bps: Net edge at the best prices.
         size: Input in units of the start asset, as numerator and denominator.
         output: What that brings back, the same.
-        rungs: Per leg, the levels the walk had read, best first; the last ones may be untouched.
+        rungs: Per leg, the levels the walk looked at, best first; the last one may be untouched.
     """
 
     edge_bps: Decimal
@@ -106,6 +106,7 @@ def optimal_size(
         b = b2 * out2 + (c3 - c2) * in2
         size = (a1 * out1 * out2 + (b - b1 * out2) * in1, out1 * out2)
         output = (d3, 1)
+    del rungs1[at1 + 1 :], rungs2[at2 + 1 :], rungs3[at3 + 1 :]
     return Optimum(edge_bps, size, output, (rungs1, rungs2, rungs3))
 
 
