@@ -1,6 +1,7 @@
 # What callers of the compiled module see; _loop.py has the docstrings.
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from arbitrade.models import MarketEvent
 from arbitrade.protocols import CompiledStage
 
 class Loop:
@@ -13,6 +14,7 @@ class Loop:
     early: int
     resyncs: int
     carried_ns: int
+    handle: Callable[[int, bytes], MarketEvent | None] | None
     def __init__(self, venue: CompiledStage, delta_levels: int = 2048) -> None: ...
     @property
     def slot(self) -> int: ...
@@ -38,6 +40,7 @@ class Loop:
     def checksum(self, slot: int) -> int: ...
     def timestamp(self, slot: int) -> str | None: ...
     def stamp(self, slot: int, timestamp: str | None) -> None: ...
+    def receive(self, frame: bytes) -> MarketEvent | None: ...
     def on_frame(self, frame: bytes) -> int: ...
     def take(
         self,
