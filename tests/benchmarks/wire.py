@@ -13,7 +13,8 @@ every touched cycle.  Four loads:
 * *5,000 a second*, one frame a write;
 * *20,000 a second* in bursts of 20.
 
-The engine takes messages from the receive buffer, as in the feed, where the transport offers that.
+The engine takes messages from the receive buffer, as in the feed, where the transport offers that;
+as fast as it goes also message by message, by the callback that the empty handler is called by.
 Latency runs from the stamp to the end of the handler, for messages taken from a buffer to when the
 last of them was handled.  The receive path of the websockets library
 alone, `connect` and `recv()`, runs along to compare with.  Rounds alternate between all cases, and
@@ -59,6 +60,7 @@ GOODBYE = b"\x88\x02\x03\xe8"
 type Load = Literal["fast", "built", "single", "burst"]
 PACED: dict[str, tuple[int, int]] = {"single": (5_000, 1), "burst": (20_000, 20)}
 """Frames a second and frames a write."""
+BY_MESSAGE = ", by message"
 type OnMessage = Callable[[bytes], object]
 
 
@@ -213,7 +215,8 @@ def measure(case: Case, load: Load, port: int, frames: int, opening: Sequence[by
         frozen_garbage(),
         asyncio.Runner(loop_factory=loop_factory(case.loop)) as runner,
     ):
-        on_buffer = engine.on_buffer if isinstance(engine, CompiledEngine) else None
+        by_message = case.handler.endswith(BY_MESSAGE) or not isinstance(engine, CompiledEngine)
+        on_buffer = None if by_message else engine.on_buffer
         if on_buffer is not None and load != "fast":
             on_buffer = _stamping_buffer(on_buffer, latencies)
         runner.run(receive(case.transport, url, handler, ready, on_buffer))
@@ -227,7 +230,7 @@ def measure(case: Case, load: Load, port: int, frames: int, opening: Sequence[by
 def opened_engine(handler: str, opening: Sequence[bytes]) -> Engine | None:
     if handler == "empty":
         return None
-    engine = make_engine(handler)
+    engine = make_engine(handler.removesuffix(BY_MESSAGE))
     for frame in opening:
         engine.on_frame(frame)
     return engine
@@ -268,6 +271,8 @@ def cases(engine: str) -> Iterator[Case]:
     loops: list[LoopName] = ["asyncio", *(["uvloop"] if find_spec("uvloop") else [])]  # type: ignore[list-item]
     for transport, loop, handler in product(transports, loops, ("empty", engine)):
         yield Case(transport, loop, handler)
+        if handler == "compiled" and transport != "connection":
+            yield Case(transport, loop, handler + BY_MESSAGE)
 
 
 def compare(
@@ -286,6 +291,8 @@ def compare(
     }
     for turn, (load, number) in product(range(rounds), numbers.items()):
         for case in everything if turn % 2 == 0 else everything[::-1]:
+            if case.handler.endswith(BY_MESSAGE) and load != "fast":
+                continue
             runs[case][load].append(measure(case, load, port, number, opening))
     return runs
 
@@ -300,6 +307,8 @@ def summary(runs: dict[Case, dict[str, list[Run]]]) -> list[dict[str, object]]:
     for case, by_load in runs.items():
         row: dict[str, object] = attrs.asdict(case)
         for load, some in by_load.items():
+            if not some:
+                continue
             row[load] = {
                 "frames_per_s": round(median(some, lambda run: run.frames_per_s)),
                 "cpu_us": round(median(some, lambda run: run.cpu_us), 3),
@@ -316,27 +325,30 @@ def summary(runs: dict[Case, dict[str, list[Run]]]) -> list[dict[str, object]]:
 def throughput_table(runs: dict[Case, dict[str, list[Run]]], engine: str) -> Iterator[str]:
     yield (
         "| transport | loop | as fast as it goes, empty | with engine | ratio | CPU µs a frame, "
-        "empty | with engine | built as sent, empty | with engine | ratio |"
+        "empty | with engine | engine by message | ratio | built as sent, empty | with engine "
+        "| ratio |"
     )
-    yield "|---|---|" + "---:|" * 8
+    yield "|---|---|" + "---:|" * 10
     for case in runs:
         if case.handler != "empty":
             continue
         empty, real = runs[case], runs[attrs.evolve(case, handler=engine)]
-        cells = [case.transport, case.loop]
-        for load in ("fast", "built"):
-            pair = [median(some[load], lambda run: run.frames_per_s) for some in (empty, real)]
-            # Within a round, so that a slow minute hits both.
-            ratio = statistics.median(
-                after.frames_per_s / before.frames_per_s
-                for before, after in zip(empty[load], real[load], strict=True)
-            )
-            cells += [*(f"{value:,.0f}" for value in pair), f"{ratio:.2f}"]
-            if load == "fast":
-                cells += [
-                    f"{median(some[load], lambda run: run.cpu_us):.2f}" for some in (empty, real)
-                ]
+        by_message = runs.get(attrs.evolve(case, handler=engine + BY_MESSAGE), real)
+        cells = [case.transport, case.loop, *_compared(empty["fast"], real["fast"])]
+        cells += [f"{median(some['fast'], lambda run: run.cpu_us):.2f}" for some in (empty, real)]
+        cells += _compared(empty["fast"], by_message["fast"])[1:]
+        cells += _compared(empty["built"], real["built"])
         yield f"| {' | '.join(cells)} |"
+
+
+def _compared(empty: Sequence[Run], real: Sequence[Run]) -> list[str]:
+    """Return frames a second of both, and the median of the rounds' ratios.
+
+    Within a round, so that a slow minute hits both.
+    """
+    pair = [median(some, lambda run: run.frames_per_s) for some in (empty, real)]
+    ratios = [b.frames_per_s / a.frames_per_s for a, b in zip(empty, real, strict=True)]
+    return [*(f"{value:,.0f}" for value in pair), f"{statistics.median(ratios):.2f}"]
 
 
 def latency_table(runs: dict[Case, dict[str, list[Run]]]) -> Iterator[str]:
@@ -349,6 +361,8 @@ def latency_table(runs: dict[Case, dict[str, list[Run]]]) -> Iterator[str]:
     )
     yield "|---|---|---|" + "---:|" * 8
     for case, by_load in runs.items():
+        if case.handler.endswith(BY_MESSAGE):
+            continue
         cells = [case.transport, case.loop, case.handler]
         for load in PACED:
             some = by_load[load]
