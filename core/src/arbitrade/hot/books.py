@@ -58,7 +58,12 @@ class CompiledSide(BookSide):
         return self._store.get(self._slot, _ASKS if self._is_asks else _BIDS)
 
     def __iter__(self) -> Iterator[Level]:
-        return iter(self._store.levels(self._slot, self._is_asks))
+        """Yield (ticks, lots), best first; a walk that ends soon reads little."""
+        begin, count = 0, 8
+        while levels := self.first(count, begin):
+            yield from levels
+            begin += count
+            count *= 4
 
     @property
     def best(self) -> int | None:

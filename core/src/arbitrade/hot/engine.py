@@ -6,6 +6,7 @@ book message, goes through `Engine`'s own code over the same books.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ import attrs
 
 from arbitrade.book import OrderBook
 from arbitrade.engine import Engine, Tally
+from arbitrade.errors import MessageError
 from arbitrade.hot.books import CompiledBook
 from arbitrade.latency import Latency
 from arbitrade.models import (
@@ -133,13 +135,17 @@ class CompiledEngine(Engine):
     def _open(self) -> bool:
         """Make the book of a pair whose first snapshot has come; tell if the loop can take it."""
         started = time.perf_counter_ns()
-        slot = self._loop.slot
-        pair, before = self._pairs[slot], self._by_slot[slot]
+        loop = self._loop
+        pair, before = self._pairs[loop.slot], self._by_slot[loop.slot]
         if pair is not None:
-            self._opened(pair.symbol, self._loop.held)
+            with suppress(MessageError):  # The slow path says the same, of a frame that counts.
+                self._opened(pair.symbol, loop.held)
+        if self._by_slot[loop.slot] is before:
+            loop.carried_ns = 0
+            return False
         # A snapshot is timed from its bytes on, however many times it is fed.
-        self._loop.carried_ns += time.perf_counter_ns() - started
-        return self._by_slot[slot] is not before
+        loop.carried_ns += time.perf_counter_ns() - started
+        return True
 
     def _on_outcome(self, code: int) -> None:
         book = self._by_slot[self._loop.slot]
