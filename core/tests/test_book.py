@@ -95,6 +95,9 @@ def test_window_and_digits_are_what_recomputing_them_gives(
         assert book.asks.window == [ticks for ticks, _ in model_asks[:10]]
         assert book.best_bid == (model_bids[0][0] if model_bids else None)
         assert book.best_ask == (model_asks[0][0] if model_asks else None)
+        for begin, count in ((0, 2), (1, 1), (8, 4), (11, 30), (99, 1)):
+            assert book.bids.first(count, begin) == model_bids[begin : begin + count]
+            assert book.asks.first(count, begin) == model_asks[begin : begin + count]
         assert len(book.bids) == len(model_bids)
         assert book.is_one_sided == (not model_bids or not model_asks)
 

@@ -32,12 +32,13 @@ class PythonStore:
     def put(self, slot: int, word: int, value: int) -> None:
         self.words[slot, word] = int(value)
 
-    def levels(self, slot: int, asks: bool) -> list[Level]:
-        return list(self.sides[slot, asks])
+    def levels(self, slot: int, asks: bool, begin: int = 0, count: int = 1_000_000) -> list[Level]:
+        return self.sides[slot, asks][begin : begin + count]
 
     def load(self, slot: int, bids: list[Level], asks: list[Level]) -> None:
         assert all(n < BIG for side in (bids, asks) for level in side for n in level)
         self.sides[slot, False], self.sides[slot, True] = list(bids), list(asks)
+        self.words[slot, 0], self.words[slot, 1] = len(bids), len(asks)
 
     def timestamp(self, slot: int) -> str | None:
         return self.times[slot]
@@ -67,6 +68,9 @@ def test_every_change_leads_to_the_same_book(
         assert plain.apply(*update) == compiled.apply(*update)
         assert list(plain.bids) == list(compiled.bids)
         assert list(plain.asks) == list(compiled.asks)
+        assert (len(plain.bids), len(plain.asks)) == (len(compiled.bids), len(compiled.asks))
+        assert plain.bids.first(3, 1) == compiled.bids.first(3, 1)
+        assert dict(plain.asks.levels) == compiled.asks.levels
         assert plain.bids.digits() == compiled.bids.digits()
         assert plain.asks.digits() == compiled.asks.digits()
         assert plain.bids.window == compiled.bids.window

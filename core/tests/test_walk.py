@@ -12,7 +12,7 @@ from arbitrade.book import OrderBook
 from arbitrade.errors import BrokenCycleError
 from arbitrade.execution.walk import expected_fee, fee_asset, fee_in, net_flow, quote_leg
 from arbitrade.hot.books import CompiledSide
-from arbitrade.models import ExecutionReport, Fee, FeeAsset, LegQuote, OrderStatus, Side
+from arbitrade.models import ExecutionReport, Fee, FeeAsset, LegQuote, Level, OrderStatus, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule
 from arbitrade.testing.factories import make_book, make_instrument
 from arbitrade.testing.strategies import books, fee_rates, fee_schedules
@@ -236,10 +236,20 @@ def test_what_comes_in_is_rounded_down_to_the_ledger() -> None:
     assert (quote.quantity, quote.received) == (D(10), D("9.960"))
 
 
+class Store:
+    """Levels as the compiled loop hands them out."""
+
+    def __init__(self, held: list[Level]) -> None:
+        self._held = held
+
+    def levels(self, slot: int, asks: bool, begin: int = 0, count: int = 1_000) -> list[Level]:
+        return self._held[begin : begin + count]
+
+
 def test_a_side_the_compiled_loop_keeps_gives_the_same_quote() -> None:
     book = btc_usd()
     kept = btc_usd()
-    kept.asks = CompiledSide(10, 1, list(book.asks))
+    kept.asks = CompiledSide(10, 1, Store(list(book.asks)), 0)
     amount, fees = D(12_345), FeeSchedule(D("0.0026"))
     assert quote_leg(kept, Side.BUY, amount, fees) == quote_leg(book, Side.BUY, amount, fees)
 

@@ -79,6 +79,16 @@ class BookSide:
         """Ticks of the best price, None when the side is empty."""
         return self.sign * self.window[0] if self.window else None
 
+    def first(self, count: int, begin: int = 0) -> list[Level]:
+        """Return (ticks, lots) of `count` levels from place `begin` on, fewer where they end."""
+        levels, keys, sign = self.levels, self.window, self.sign
+        end = begin + count
+        if end <= len(keys) or len(keys) == len(levels):
+            found = keys[begin:end]
+        else:
+            found = list(islice(levels, begin, end))
+        return [(sign * key, levels[key]) for key in found]
+
     def digits(self) -> bytes:
         """Return the digits of the first ten levels, price then quantity.  O(10), cached."""
         joined = self._joined

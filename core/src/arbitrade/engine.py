@@ -167,7 +167,7 @@ class Engine:
         book = self.books.get(delta.symbol)
         was = BookState.SYNCED
         if delta.is_snapshot:
-            book = self._opened(delta)
+            book = self._opened(delta.symbol, max(len(delta.bids), len(delta.asks)))
             book.load(delta.bids, delta.asks)
             was, book.state = book.state, BookState.SYNCED
             changed = Changed.BOTH
@@ -262,12 +262,11 @@ class Engine:
 
     # ── books in and out of sync ─────────────────────────────────────────────────────────────────
 
-    def _opened(self, delta: BookDelta) -> OrderBook:
-        """Return the book a snapshot is for, made or remade at the depth that applies."""
-        symbol = delta.symbol
+    def _opened(self, symbol: str, held: int) -> OrderBook:
+        """Return the book for a snapshot of so many levels, made or remade at its depth."""
         depth = self._depths.get(symbol) or self._depth
         if depth is None:
-            depth = self._venue.snapshot_depth(max(len(delta.bids), len(delta.asks)))
+            depth = self._venue.snapshot_depth(held)
         book = self.books.get(symbol)
         if book is not None and symbol not in self._depths:
             # A snapshot of few levels says nothing about the depth; an earlier one of more does.

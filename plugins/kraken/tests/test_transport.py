@@ -19,6 +19,9 @@ from arbitrade_kraken.transport import (
     AnyWire,
     ConnectionRefusedByVenueError,
     Ending,
+    OnBuffer,
+    OnEnd,
+    OnMessage,
     OpenWire,
     Wire,
     open_wire,
@@ -29,9 +32,34 @@ MAX_SIZE = 2 * 1024 * 1024
 GOODBYE = b"\x88\x02\x03\xe8"
 
 
-@pytest.fixture
-def opens(transport: Any) -> OpenWire:
-    return choose_transport(transport)
+@pytest.fixture(params=["by message", "from the buffer"])
+def opens(transport: Any, request: pytest.FixtureRequest) -> OpenWire:
+    """Open connections whose messages come one by one, or are taken from the buffer."""
+    chosen = choose_transport(transport)
+    if request.param == "by message":
+        return chosen
+
+    async def open_with_buffer(
+        url: str, on_message: OnMessage, on_end: OnEnd, **options: Any
+    ) -> AnyWire:
+        return await chosen(url, on_message, on_end, on_buffer=taking(on_message), **options)
+
+    return open_with_buffer
+
+
+def taking(on_message: OnMessage) -> OnBuffer:
+    """Take short text messages out of a buffer as the compiled loop does, and leave some there."""
+
+    def take(buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
+        assert 0 <= begin < end <= len(buffer)
+        size = buffer[begin + 1] if end - begin > 1 else 126
+        stop = begin + 2 + size
+        if buffer[begin] != 0x81 or size >= 126 or stop > end or size % 3 == 2:
+            return begin, 0
+        on_message(bytes(buffer[begin + 2 : stop]))
+        return stop, 1
+
+    return take
 
 
 class Peer:

@@ -79,11 +79,14 @@ cdef enum:
     VOID = 4
     LINE = 5
     END = 6
+    OPEN = 7
 
 cdef enum:
     LEVEL_WORDS = 3
     ROOM = 64
     TIME_BYTES = 48
+    # More levels than any side has.
+    LEVELS_ALL = 1 << 30
     # First byte of a WebSocket text message in one frame.
     WHOLE_TEXT = 129
     FINE = 65536

@@ -76,7 +76,9 @@ class Loop:
     """Books by slot, and the loop over frames.
 
     After a step that came to something, `slot` and `changed` tell which book and what moved; after
-    `feed`, `line_begin` and `line_end` where in the buffer the line is.
+    `feed`, `line_begin` and `line_end` where in the buffer the line is.  `OPEN` is a snapshot of a
+    pair that has no book yet: of `slot`, with up to `held` levels a side.  It was not taken, and is
+    to be fed again; `carried_ns` is what it has cost until then.
     """
 
     _books: cython.pointer(cython.pointer(int64_t))
@@ -87,10 +89,13 @@ class Loop:
     _screen: ScreenStage
     _venue_owner: object
     _screen_owner: object
+    handle = cython.declare(object, visibility="public")
     _fine: cython.pointer(int64_t)
     _coarse: cython.pointer(int64_t)
     slot = cython.declare(int64_t, visibility="readonly")
     changed = cython.declare(cython.int, visibility="readonly")
+    held = cython.declare(cython.int, visibility="readonly")
+    carried_ns = cython.declare(int64_t, visibility="public")
     line_begin = cython.declare(cython.Py_ssize_t, visibility="readonly")
     line_end = cython.declare(cython.Py_ssize_t, visibility="readonly")
     lines = cython.declare(int64_t, visibility="public")
@@ -192,16 +197,26 @@ class Loop:
         """Set a word of a book's head."""
         self._book(slot)[word & 15] = value
 
-    def levels(self, slot: cython.Py_ssize_t, asks: cython.bint) -> list:
-        """Return (ticks, lots) of one side, best first."""
+    def levels(
+        self,
+        slot: cython.Py_ssize_t,
+        asks: cython.bint,
+        begin: cython.Py_ssize_t = 0,
+        count: cython.Py_ssize_t = LEVELS_ALL,
+    ) -> list:
+        """Return (ticks, lots) of one side, best first: `count` from place `begin` on, or all."""
         book: cython.pointer(int64_t) = self._book(slot)
         side: cython.pointer(int64_t) = book + B_LEVELS
-        count: int64_t = book[B_BIDS]
+        end: cython.Py_ssize_t = book[B_BIDS]
+        at: cython.Py_ssize_t
         if asks:
             side += LEVEL_WORDS * book[B_CAPACITY]
-            count = book[B_ASKS]
-        at: int64_t
-        return [(side[LEVEL_WORDS * at], side[LEVEL_WORDS * at + 1]) for at in range(count)]
+            end = book[B_ASKS]
+        if begin < 0 or count < 0:
+            raise IndexError(f"no {count} levels from place {begin}")
+        if count < end - begin:
+            end = begin + count
+        return [(side[LEVEL_WORDS * at], side[LEVEL_WORDS * at + 1]) for at in range(begin, end)]
 
     def load(self, slot: cython.Py_ssize_t, bids: list, asks: list) -> None:
         """Make a book's levels these: (ticks, lots) from the best, no more than its depth."""
@@ -257,13 +272,17 @@ class Loop:
 
     # ── the hot path ─────────────────────────────────────────────────────────────────────────────
 
+    def receive(self, frame: bytes) -> object:
+        """Take one frame; return None, or what `handle` makes of it and what it came to.
+
+        The whole of a message that leads nowhere, without a line of Python.
+        """
+        code: cython.int = self._timed_step(frame, len(frame))
+        return None if code == NOTHING else self.handle(code, frame)
+
     def on_frame(self, frame: bytes) -> cython.int:
         """Take one frame; return what it came to."""
-        started: int64_t = now_ns()
-        code: cython.int = self._step(frame, len(frame))
-        if code != SLOW:
-            self._count(now_ns() - started)
-        return code
+        return self._timed_step(frame, len(frame))
 
     def take(
         self,
@@ -276,7 +295,8 @@ class Loop:
     ) -> cython.int:
         """Take one book message that Python decoded; return what it came to, as `on_frame` does.
 
-        `SLOW` means that it doesn't fit and nothing was changed.  A checksum below 0 is none.
+        `SLOW` or `OPEN` means that it doesn't fit and nothing was changed.  A checksum below 0 is
+        none.
 
         Raises:
             OverflowError: A number has more than 63 bits; nothing was changed.
@@ -313,7 +333,7 @@ class Loop:
 
         Whole, unmasked and unfragmented ones of up to 64 KiB only (RFC 6455 §5.2), all that a venue
         sends in a normal second.  `END` at any other, or one that is not there whole: it begins at
-        `line_end`.  So does one that is `SLOW`; any other is behind us.
+        `line_end`.  So does one that is `SLOW` or `OPEN`; any other is behind us.
         """
         start: cython.p_const_char = PyByteArray_AS_STRING(buffer)
         at: cython.Py_ssize_t = begin
@@ -342,6 +362,9 @@ class Loop:
             if code == SLOW:
                 return SLOW
             ended = now_ns()
+            if code == OPEN:
+                self.carried_ns = ended - started
+                return OPEN
             self._count(ended - started)
             started = ended
             self.frames += 1
@@ -388,6 +411,9 @@ class Loop:
             if code == SLOW:
                 return SLOW
             ended = now_ns()
+            if code == OPEN:
+                self.carried_ns = ended - started
+                return OPEN
             self._count(ended - started)
             started = ended
             self.frames += 1
@@ -433,11 +459,26 @@ class Loop:
     @cython.exceptval(check=False)
     @cython.nogil
     def _count(self, spent: int64_t) -> cython.void:
+        spent += self.carried_ns
+        self.carried_ns = 0
         if spent < FINE:
             self._fine[spent if spent > 0 else 0] += 1
         else:
             spent >>= COARSE_SHIFT
             self._coarse[spent if spent < COARSE else COARSE - 1] += 1
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    @cython.nogil
+    def _timed_step(self, frame: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        started: int64_t = now_ns()
+        code: cython.int = self._step(frame, length)
+        if code == OPEN:
+            self.carried_ns = now_ns() - started
+        elif code != SLOW:
+            self._count(now_ns() - started)
+        return code
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -458,10 +499,16 @@ class Loop:
         if slot < 0 or slot >= self._slots:
             return SLOW
         book: cython.pointer(int64_t) = self._books[slot]
-        if book == cython.NULL or book[B_STATE] == ELSEWHERE:
-            return SLOW
         bids: cython.int = cython.cast(cython.int, delta[D_BIDS])
         asks: cython.int = cython.cast(cython.int, delta[D_ASKS])
+        if book == cython.NULL:
+            if not delta[D_SNAPSHOT]:
+                return SLOW
+            self.slot = slot
+            self.held = bids if bids > asks else asks
+            return OPEN
+        if book[B_STATE] == ELSEWHERE:
+            return SLOW
         if delta[D_SNAPSHOT]:
             if bids > book[B_DEPTH] or asks > book[B_DEPTH]:
                 return SLOW

@@ -1,6 +1,6 @@
 """Books whose levels the compiled loop keeps, with the face of `arbitrade.book.OrderBook`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from arbitrade.book import CHECKSUM_LEVELS, BookSide, BookState, OrderBook
@@ -8,7 +8,7 @@ from arbitrade.models import Changed, Instrument, Level
 
 _STATES = (BookState.WAITING, BookState.SYNCED, BookState.OUT_OF_SYNC)
 _ELSEWHERE = 3
-_STATE, _TRADABLE, _GATE, _WATCHED = 5, 6, 7, 8
+_BIDS, _ASKS, _STATE, _TRADABLE, _GATE, _WATCHED = 0, 1, 5, 6, 7, 8
 """Words of a book's head; docs/hot-path.md."""
 _INT64 = 1 << 63
 
@@ -25,8 +25,8 @@ class LevelStore(Protocol):
     def put(self, slot: int, word: int, value: int) -> None:
         """Set a word of its head."""
 
-    def levels(self, slot: int, asks: bool) -> list[Level]:
-        """Return (ticks, lots) of a side, best first."""
+    def levels(self, slot: int, asks: bool, begin: int = 0, count: int = ...) -> list[Level]:
+        """Return (ticks, lots) of a side, best first: `count` from place `begin` on, or all."""
 
     def load(self, slot: int, bids: list[Level], asks: list[Level]) -> None:
         """Make its levels these, best first."""
@@ -39,20 +39,55 @@ class LevelStore(Protocol):
 
 
 class CompiledSide(BookSide):
-    """One side of a book as it was when asked for; changing it changes nothing.
+    """One side of a book in the loop, as it is when asked; only messages change it.
 
-    Made for each candidate that is sized, so its levels are a plain dict, in order already.
+    Reading copies, so `first` is what a walk from the best price should use.
     """
 
-    def __init__(self, depth: int, sign: int, levels: list[Level]) -> None:
+    __slots__ = ("_is_asks", "_slot", "_store")
+
+    def __init__(self, depth: int, sign: int, store: LevelStore, slot: int) -> None:
         self.depth = depth
         self.sign = sign
-        self.levels = {sign * ticks: lots for ticks, lots in levels}
-        self.window = list(self.levels)[: min(depth, CHECKSUM_LEVELS)]
+        self._limit = min(depth, CHECKSUM_LEVELS)
+        self._store = store
+        self._slot = slot
+        self._is_asks = sign > 0
+
+    def __len__(self) -> int:
+        return self._store.get(self._slot, _ASKS if self._is_asks else _BIDS)
+
+    def __iter__(self) -> Iterator[Level]:
+        """Yield (ticks, lots), best first; a walk that ends soon reads little."""
+        begin, count = 0, 8
+        while levels := self.first(count, begin):
+            yield from levels
+            begin += count
+            count *= 4
+
+    @property
+    def best(self) -> int | None:
+        """Ticks of the best price, None when the side is empty."""
+        best = self._store.levels(self._slot, self._is_asks, 0, 1)
+        return best[0][0] if best else None
+
+    @property
+    def levels(self) -> Mapping[int, int]:
+        """Every level by key, in order; a copy."""
+        return {self.sign * ticks: lots for ticks, lots in self}
+
+    @property
+    def window(self) -> list[int]:  # type: ignore[override]  # nobody sets it but its own class
+        """The first ten keys; a copy."""
+        return [self.sign * ticks for ticks, _ in self.first(self._limit)]
+
+    def first(self, count: int, begin: int = 0) -> list[Level]:
+        """Return (ticks, lots) of `count` levels from place `begin` on, fewer where they end."""
+        return self._store.levels(self._slot, self._is_asks, begin, count)
 
     def digits(self) -> bytes:
         """Return the digits of the first ten levels, price then quantity."""
-        return b"".join(b"%d%d" % (abs(key), self.levels[key]) for key in self.window)
+        return b"".join(b"%d%d" % level for level in self.first(self._limit))
 
 
 class CompiledBook(OrderBook):
@@ -63,14 +98,19 @@ class CompiledBook(OrderBook):
     time of more than 48 bytes.
     """
 
-    __slots__ = ("_plain", "_slot", "_store")
+    __slots__ = ("_asks", "_bids", "_plain", "_slot", "_store")
 
     def __init__(self, instrument: Instrument, depth: int, store: LevelStore, slot: int) -> None:
         self._store = store
         self._slot = slot
         self._plain: OrderBook | None = None
+        # Its levels, state and time are the loop's; nothing else is needed of `OrderBook`.
         store.open(slot, depth)
-        super().__init__(instrument, depth)
+        self.instrument = instrument
+        self.symbol = instrument.symbol
+        self.depth = depth
+        self._bids = CompiledSide(depth, -1, store, slot)
+        self._asks = CompiledSide(depth, 1, store, slot)
 
     # ── what the loop keeps ──────────────────────────────────────────────────────────────────────
 
@@ -123,10 +163,8 @@ class CompiledBook(OrderBook):
 
     @property
     def bids(self) -> BookSide:
-        """A copy of the bids."""
-        if self._plain is not None:
-            return self._plain.bids
-        return CompiledSide(self.depth, -1, self._store.levels(self._slot, False))
+        """The bids."""
+        return self._bids if self._plain is None else self._plain.bids
 
     @bids.setter
     def bids(self, side: BookSide) -> None:
@@ -134,10 +172,8 @@ class CompiledBook(OrderBook):
 
     @property
     def asks(self) -> BookSide:
-        """A copy of the asks."""
-        if self._plain is not None:
-            return self._plain.asks
-        return CompiledSide(self.depth, 1, self._store.levels(self._slot, True))
+        """The asks."""
+        return self._asks if self._plain is None else self._plain.asks
 
     @asks.setter
     def asks(self, side: BookSide) -> None:
@@ -168,6 +204,10 @@ class CompiledBook(OrderBook):
         changed = book.apply(bids, asks)
         self._keep(book)
         return changed
+
+    def clear(self) -> None:
+        """Forget every level."""
+        self.load((), ())
 
     def retire(self) -> None:
         """Leave every frame of this book to the slow path until a snapshot comes."""

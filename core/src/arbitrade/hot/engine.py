@@ -4,7 +4,9 @@ What the loop can't take, frames of another layout, numbers beyond 64 bits, ever
 book message, goes through `Engine`'s own code over the same books.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ import attrs
 
 from arbitrade.book import OrderBook
 from arbitrade.engine import Engine, Tally
+from arbitrade.errors import MessageError
 from arbitrade.hot.books import CompiledBook
 from arbitrade.latency import Latency
 from arbitrade.models import (
@@ -27,7 +30,7 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import CompiledDetector, CompiledVenue, Detector
 
-NOTHING, SLOW, MISMATCH, REPORT, VOID, LINE, END = range(7)
+NOTHING, SLOW, MISMATCH, REPORT, VOID, LINE, END, OPEN = range(8)
 """What a step of the loop comes to."""
 
 
@@ -49,7 +52,9 @@ class CompiledEngine(Engine):
         self._pairs: list[Instrument | None] = []
         self._by_slot: list[CompiledBook | None] = []
         self._loop = loop.Loop(self._compiles.compiled_stage([]))
-        self._step = self._loop.on_frame
+        self._loop.handle = self._on_step
+        if type(self).on_frame is CompiledEngine.on_frame:
+            self.on_frame = self._loop.receive  # type: ignore[method-assign]
         self._loop_overhead_ns = loop.timer_overhead_ns()
         self._compiled: CompiledDetector | None = None
         self._is_called = False
@@ -60,14 +65,22 @@ class CompiledEngine(Engine):
     # ── the hot path ─────────────────────────────────────────────────────────────────────────────
 
     def on_frame(self, frame: bytes) -> MarketEvent | None:
-        """Take one frame; return the event in it unless it was a book's."""
-        code = self._step(frame)
-        if code == NOTHING:
-            return None
-        if code != SLOW:
+        """Take one frame; return the event in it unless it was a book's.
+
+        PERF: the loop's own method stands in its place in every instance, which is a fifth less for
+        a frame that leads nowhere.
+        """
+        return self._loop.receive(frame)  # type: ignore[no-any-return]
+
+    def _on_step(self, code: int, frame: bytes) -> MarketEvent | None:
+        """Go on with a frame that came to something."""
+        if code == OPEN and self._open():
+            code = self._loop.on_frame(frame)
+        if code in (SLOW, OPEN):
+            return super().on_frame(frame)
+        if code != NOTHING:
             self._on_outcome(code)
-            return None
-        return super().on_frame(frame)
+        return None
 
     def on_buffer(self, buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
         """Take what it can of a receive buffer; return where the rest begins and how many it took.
@@ -82,7 +95,10 @@ class CompiledEngine(Engine):
             begin = loop.line_end
             if code in (SLOW, END):
                 return begin, loop.frames - before
-            self._on_outcome(code)
+            if code != OPEN:
+                self._on_outcome(code)
+            elif not self._open():
+                return begin, loop.frames - before
 
     def feed(self, buffer: bytes, begin: int, on_time: Callable[[int], None]) -> int:
         """Take lines of a recording until one needs Python, or the buffer ends.
@@ -101,6 +117,12 @@ class CompiledEngine(Engine):
             on_time(self._loop.time_ns)
             if code in (SLOW, LINE, END):
                 return code
+            if code == OPEN:
+                if not self._open():
+                    return SLOW
+                self._loop.lines -= 1
+                begin = self._loop.line_begin
+                continue
             self.position = self._loop.lines
             self._on_outcome(code)
             begin = self._loop.line_end
@@ -109,6 +131,21 @@ class CompiledEngine(Engine):
     def loop(self) -> Any:
         """The compiled loop: `lines`, `frames`, `time_ns`, `line_begin`, `line_end`."""
         return self._loop
+
+    def _open(self) -> bool:
+        """Make the book of a pair whose first snapshot has come; tell if the loop can take it."""
+        started = time.perf_counter_ns()
+        loop = self._loop
+        pair, before = self._pairs[loop.slot], self._by_slot[loop.slot]
+        if pair is not None:
+            with suppress(MessageError):  # The slow path says the same, of a frame that counts.
+                self._opened(pair.symbol, loop.held)
+        if self._by_slot[loop.slot] is before:
+            loop.carried_ns = 0
+            return False
+        # A snapshot is timed from its bytes on, however many times it is fed.
+        loop.carried_ns += time.perf_counter_ns() - started
+        return True
 
     def _on_outcome(self, code: int) -> None:
         book = self._by_slot[self._loop.slot]
@@ -127,7 +164,9 @@ class CompiledEngine(Engine):
     def _on_delta(self, delta: BookDelta) -> Iterable[Opportunity]:
         """Take a message the loop's decoder left to ours, by the loop if it fits."""
         self._left_to_python += 1
-        book = self._opened(delta) if delta.is_snapshot else self.books.get(delta.symbol)
+        book = self.books.get(delta.symbol)
+        if delta.is_snapshot:
+            book = self._opened(delta.symbol, max(len(delta.bids), len(delta.asks)))
         # The loop takes a checksum below 0 for none.
         checksum = -1 if delta.checksum is None else delta.checksum
         if isinstance(book, CompiledBook) and checksum >= 0:
@@ -142,7 +181,7 @@ class CompiledEngine(Engine):
                 return ()
             if code == REPORT:
                 return self._found(book, Changed(self._loop.changed))
-            if code != SLOW:
+            if code not in (SLOW, OPEN):
                 self._on_outcome(code)
                 return ()
         return super()._on_delta(delta)

@@ -22,7 +22,7 @@ _RAW_STARTS = (b'{"channel"', b'{"method"')
 _OUR_START = b'{"t":'
 _FRAME_KEY = b'"m":'
 _FRAME_KEY_NAME = b'"m"'
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 _END_NS = 1 << 63
 """No time is later, in 2262: what a signed word of 64 bits holds."""
 SOURCES = ("public", "private", "rest", "control")

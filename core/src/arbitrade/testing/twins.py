@@ -174,6 +174,7 @@ def _seen(engine: Engine, symbol: str) -> Iterator[object]:
     yield from (book.depth, book.state, book.tradable, book.timestamp, book.is_crossed)
     yield from (list(book.bids), list(book.asks), book.best_bid, book.best_ask)
     yield from (book.bids.digits(), book.asks.digits(), repr(book.instrument))
+    yield from (book.bids.first(2), book.asks.first(9, 2), book.bids.window, dict(book.asks.levels))
     yield engine.episodes.is_alive(symbol)
 
 

@@ -41,8 +41,8 @@ cdef enum:
 
 cdef enum:
     CHECKSUM_LEVELS = 10
-    # Digits an int64 holds whatever they are, and the most a level's two numbers can have.
-    MAX_DIGITS = 18
+    # Digits a uint64 holds whatever they are, and the most a level's two numbers can have.
+    MAX_DIGITS = 19
     MAX_MARK_DIGITS = 40
     SYMBOL_BYTES = 16
     SQUEEZED_BYTES = 65536

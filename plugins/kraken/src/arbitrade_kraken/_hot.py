@@ -118,6 +118,8 @@ def _number(
         if value:
             state = (state >> 8) ^ _BYTE[(state ^ 48) & 255]
             written += 1
+    if cython.cast(int64_t, value) < 0:
+        return cython.NULL
     units[0] = value
     crc[0] = state
     digits[0] = written

@@ -99,7 +99,9 @@ class Connection:
         self._shared = shared
         self._settings = settings
         self._counters = shared.counters
-        self._handler = shared.handler
+        self._handler = handler = shared.handler
+        # Asked once: such a protocol takes longer to check than most frames.
+        self._take = handler.on_buffer if isinstance(handler, BufferHandler) else None
         self._wake = asyncio.Event()
         self._wire: AnyWire | None = None
         self._state: VenueState | None = None
@@ -237,7 +239,7 @@ class Connection:
             max_size=settings.max_frame_mb * 1024 * 1024,
             timeout_s=settings.connect_timeout_s,
             tls=self._shared.tls,
-            on_buffer=self._on_buffer if isinstance(self._handler, BufferHandler) else None,
+            on_buffer=None if self._take is None else self._on_buffer,
         )
         self._wire = wire
         self._sent_at = self._shared.now()
@@ -353,8 +355,8 @@ class Connection:
     def _on_buffer(self, buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
         if self.books.snapshots_due:
             return begin, 0  # We have to see the snapshots that are due.
-        assert isinstance(self._handler, BufferHandler)
-        return self._handler.on_buffer(self.number, buffer, begin, end)
+        assert self._take is not None
+        return self._take(self.number, buffer, begin, end)
 
     def _on_event(self, event: MarketEvent) -> None:
         match event:

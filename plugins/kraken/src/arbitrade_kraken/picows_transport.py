@@ -2,7 +2,8 @@
 
 picows cuts frames in C and calls `PicowsWire.on_ws_frame` for each from inside the read.  What
 it leaves to its user is done here: fragments are put together, pings are answered, messages out of
-order and goodbyes end the connection.  Needs the extra `fast`.
+order and goodbyes end the connection.  Where messages are wanted straight from the buffer, `Front`
+of `picows_front` reads in its place.  Needs the extra `fast`.
 
 PERF: docs/performance.md, "Wire", has the comparison with `transport.Wire`.
 """
@@ -12,6 +13,7 @@ import logging
 import socket
 import ssl
 from contextlib import suppress
+from typing import cast
 
 from picows import (
     WSCloseCode,
@@ -27,6 +29,7 @@ from picows import (
 )
 
 from arbitrade.errors import VenueUnavailableError
+from arbitrade_kraken.picows_front import Behind, Front
 from arbitrade_kraken.transport import (
     ConnectionRefusedByVenueError,
     Ending,
@@ -62,10 +65,18 @@ class PicowsWire(WSListener):
         on_end: Called once, after the last message, when an open connection is gone.  What it
             raises stands in `failure` too.
         max_size: Largest message taken, in bytes.
+        on_buffer: Asked first, once `read_through` was called; see `transport.Wire`.
     """
 
-    def __init__(self, on_message: OnMessage, on_end: OnEnd, max_size: int) -> None:
+    def __init__(
+        self,
+        on_message: OnMessage,
+        on_end: OnEnd,
+        max_size: int,
+        on_buffer: OnBuffer | None = None,
+    ) -> None:
         super().__init__()
+        self._on_buffer = on_buffer
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_end = on_end
@@ -81,6 +92,7 @@ class PicowsWire(WSListener):
         self._heard_at = self._loop.time()
         self.ended: asyncio.Future[Ending] = self._loop.create_future()
         self.failure: Exception | None = None
+        self._tail: int | None = None
         self.frames = 0
         self.bytes = 0
         """Received in frames, heads included; the answer to the upgrade is not."""
@@ -155,6 +167,7 @@ class PicowsWire(WSListener):
         else:
             self._take(transport, frame)
         if frame.last_in_buffer:
+            self._tail = frame.tail_size
             self._heard_at = self._loop.time()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -183,6 +196,42 @@ class PicowsWire(WSListener):
         """
         self._stop()
         return bool(frame.last_in_buffer) and frame.tail_size > 0
+
+    # ── messages straight from the buffer ────────────────────────────────────────────────────────
+
+    def read_through(self) -> None:
+        """Have what comes from now on offered to `on_buffer` before picows sees it."""
+        if self._on_buffer is not None and self._transport is not None and not self.ended.done():
+            socket_end = self._transport.underlying_transport
+            behind = cast(Behind, socket_end.get_protocol())
+            socket_end.set_protocol(Front(self, behind))
+
+    def take_tail(self) -> int | None:
+        """Return the bytes picows holds behind the last frame it delivered; see `Reader`."""
+        tail, self._tail = self._tail, None
+        return tail
+
+    @property
+    def is_ending(self) -> bool:
+        """True when a goodbye was said by whomever, or nobody listens any more."""
+        return self._is_done or self._transport is None or self._transport.is_close_frame_sent
+
+    def offer(self, buffer: bytearray, begin: int, end: int) -> int:
+        """Let whole messages be taken from where a frame begins; return where the rest begins."""
+        take = self._on_buffer
+        if take is None or not self._is_plain:
+            return begin
+        try:
+            rest, taken = take(buffer, begin, end)
+        except Exception as problem:
+            self.failure = problem
+            self.abort()
+            return begin
+        if taken:
+            self.frames += taken
+            self.bytes += rest - begin
+            self._heard_at = self._loop.time()
+        return rest
 
     # ── frames that are more than a message ──────────────────────────────────────────────────────
 
@@ -251,10 +300,10 @@ async def open_picows_wire(
 ) -> PicowsWire:
     """Connect and upgrade; arguments and errors are those of `transport.open_wire`.
 
-    `on_buffer` is not used: picows keeps its buffer for itself.
+    What comes together with the answer to the upgrade goes to `on_message` in any case.
     """
     uri = parse_address(url)
-    wire = PicowsWire(on_message, on_end, max_size)
+    wire = PicowsWire(on_message, on_end, max_size, on_buffer)
     sockets: list[socket.socket] = []
 
     async def reach(_: WSParsedURL) -> socket.socket:
@@ -287,6 +336,7 @@ async def open_picows_wire(
         raise translated from error
     if wire.never_opened:
         raise VenueUnavailableError(f"kraken: {uri.host} hung up before the upgrade")
+    wire.read_through()
     return wire
 
 

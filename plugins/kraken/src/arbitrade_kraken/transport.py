@@ -114,7 +114,7 @@ class OpenWire(Protocol):
         tls: ssl.SSLContext | None = None,
         on_buffer: OnBuffer | None = None,
     ) -> Awaitable[AnyWire]:
-        """Return the open connection; one that has no buffer of its own leaves `on_buffer` be."""
+        """Return the open connection."""
 
 
 class Wire(asyncio.BufferedProtocol):

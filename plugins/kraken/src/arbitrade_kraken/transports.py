@@ -12,8 +12,8 @@ type TransportName = Literal["auto", "websockets", "picows"]
 def choose_transport(name: TransportName) -> OpenWire:
     """Return what opens connections.
 
-    `auto` takes what measured faster (docs/performance.md, "Wire"): ours, by about a tenth of the
-    CPU a frame, whatever is installed.
+    `auto` is ours, whatever is installed: with a compiled engine behind it it is as fast
+    (docs/performance.md, "Wire").
 
     Raises:
         ConfigError: picows was asked for and is not installed.

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from arbitrade.book import OrderBook
+from arbitrade.book import BookSide, OrderBook
 from arbitrade.hot import load
 from arbitrade.models import Changed, Instruments, Opportunity, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.graph import Cycle, find_cycles
 from arbitrade_triangular.orders import plan_lots
+from arbitrade_triangular.sightings import Sightings
 from arbitrade_triangular.sizing import optimal_size
-from arbitrade_triangular.terms import TermsTable
+from arbitrade_triangular.terms import CycleTerms, TermsTable, ratio
 
 if TYPE_CHECKING:
     from arbitrade_triangular._hot import CompiledScreen
@@ -86,6 +87,8 @@ class TriangularDetector:
         """
         self._table.update(instruments)
         self._cycles = find_cycles(instruments.values(), self._settings.start_assets)
+        self._terms: list[CycleTerms | None] = [None] * len(self._cycles)
+        self._sightings = Sightings()
         self._rates: list[float] = []
         self._pairs: dict[str, _Pair] = {}
         self._screen: CompiledScreen | None = None
@@ -251,32 +254,47 @@ class TriangularDetector:
 
     def _sized(self, index: int, timestamp: str | None) -> Opportunity | None:
         """Return what a live cycle offers, None if it was let pass by the guard band only."""
-        terms = self._table.of(self._cycles[index])
-        sides = []
-        for leg in terms.legs:
-            symbol = leg.instrument.symbol
-            book = self._books[symbol] if self._screen is not None else self._pairs[symbol].book
-            assert book is not None, f"{terms.cycle.key} is live without {leg.instrument.symbol}"
-            sides.append(book.asks if leg.is_buy else book.bids)
+        terms = self._terms[index]
+        if terms is None:
+            # Most cycles never get near the threshold, so theirs are never worked out.
+            terms = self._terms[index] = self._table.of(self._cycles[index])
+        sides = self._sides(terms)
+        again = self._sightings.again(index, sides, timestamp)
+        if again is not None:
+            return again
         optimum = optimal_size(terms, sides, self._threshold)
         if optimum is None:
             return None
         plan = plan_lots(terms, optimum)
         (spent, spent_per), (back, back_per) = optimum.size, optimum.output
-        return Opportunity(
+        scale = terms.scales[0]
+        cycle = terms.cycle
+        found = Opportunity(
             detector=NAME,
-            key=terms.cycle.key,
-            assets=terms.cycle.assets,
-            legs=terms.cycle.legs,
+            key=cycle.key,
+            assets=cycle.assets,
+            legs=cycle.legs,
             edge_bps=optimum.edge_bps,
-            size=terms.amount(0, spent, spent_per),
-            profit=terms.amount(0, back * spent_per - spent * back_per, back_per * spent_per),
+            size=ratio(spent, spent_per * scale),
+            profit=ratio(back * spent_per - spent * back_per, back_per * spent_per * scale),
             orders=plan.orders,
             lot_profit=plan.profit,
             dust=plan.dust,
             blocked=plan.blocked,
             timestamp=timestamp,
         )
+        self._sightings.keep(index, sides, optimum, found)
+        return found
+
+    def _sides(self, terms: CycleTerms) -> list[BookSide]:
+        """Return what the legs of a live cycle take from."""
+        sides = []
+        for leg in terms.legs:
+            symbol = leg.instrument.symbol
+            book = self._books[symbol] if self._screen is not None else self._pairs[symbol].book
+            assert book is not None, f"{terms.cycle.key} is live without {symbol}"
+            sides.append(book.asks if leg.is_buy else book.bids)
+        return sides
 
 
 @attrs.define(eq=False)

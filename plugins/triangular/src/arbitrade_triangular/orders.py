@@ -6,19 +6,17 @@ the venue's ledger.  What can't be spent is dust; it is valued, not forgotten.
 
 from collections.abc import Sequence
 from decimal import Decimal
-
-import attrs
+from typing import NamedTuple
 
 from arbitrade.models import Dust, PlannedOrder
 from arbitrade.pricing import round_price
 from arbitrade_triangular.sizing import Optimum, Rung
-from arbitrade_triangular.terms import CycleTerms, LegTerms, OrderRules
+from arbitrade_triangular.terms import CycleTerms, LegTerms, ratio
 
 _ZERO = Decimal(0)
 
 
-@attrs.frozen
-class LotPlan:
+class LotPlan(NamedTuple):
     """The three orders, or why there are none.
 
     Args:
@@ -34,8 +32,7 @@ class LotPlan:
     blocked: str | None
 
 
-@attrs.define
-class Fill:
+class Fill(NamedTuple):
     """What an order of whole lots takes from a book.
 
     Args:
@@ -63,22 +60,34 @@ def plan_lots(terms: CycleTerms, optimum: Optimum) -> LotPlan:
         )
     orders: list[PlannedOrder] = []
     fills: list[Fill] = []
-    left_over = [0, 0, 0]
+    left_over: list[int] = []
     # What is below a unit buys no lot, so whole units are enough.
     available = optimum.size[0] // optimum.size[1]
-    for at, leg in enumerate(terms.legs):
-        fill = fill_lots(leg, optimum.rungs[at], available)
-        if _breaks_a_rule(leg.rules, fill):
-            return _blocked(_broken_rule(leg, fill, terms.amount(at, available)))
-        orders.append(_order(leg, fill))
+    for leg, rungs in zip(terms.legs, optimum.rungs, strict=True):
+        fill = fill_lots(leg, rungs, available)
+        lots, spent, received, worst_ticks = fill
+        rules = leg.rules
+        if (
+            not lots
+            or lots < rules.minimum_lots
+            or lots * worst_ticks < rules.minimum_notional
+            # Rounded the safe way, such a limit would stop short of the level it has to reach.
+            or worst_ticks % rules.tick_step
+        ):
+            return _blocked(_broken_rule(leg, fill, terms.amount(len(fills), available)))
+        orders.append(
+            PlannedOrder(
+                leg.instrument.symbol, leg.side, lots * rules.lot, worst_ticks * rules.tick
+            )
+        )
         fills.append(fill)
-        left_over[at] = available - fill.spent
-        available = fill.received - fill.received % leg.ledger_step
+        left_over.append(available - spent)
+        available = received - received % leg.ledger_step
     gained = available - fills[0].spent
     dust = _dust(terms, optimum, fills, left_over)
     if gained <= 0:
         return _blocked(_loss(terms, gained, dust))
-    return LotPlan(tuple(orders), terms.amount(0, gained), dust, None)
+    return LotPlan(tuple(orders), ratio(gained, terms.scales[0]), dust, None)
 
 
 def fill_lots(leg: LegTerms, rungs: Sequence[Rung], available: int) -> Fill:
@@ -121,23 +130,6 @@ def _blocked(reason: str) -> LotPlan:
     return LotPlan((), _ZERO, (), reason)
 
 
-def _breaks_a_rule(rules: OrderRules, fill: Fill) -> bool:
-    return (
-        not fill.lots
-        or fill.lots < rules.minimum_lots
-        or fill.lots * fill.worst_ticks < rules.minimum_notional
-        # Rounded the safe way, such a limit would stop short of the level it has to reach.
-        or fill.worst_ticks % rules.tick_step != 0
-    )
-
-
-def _order(leg: LegTerms, fill: Fill) -> PlannedOrder:
-    rules = leg.rules
-    return PlannedOrder(
-        leg.instrument.symbol, leg.side, fill.lots * rules.lot, fill.worst_ticks * rules.tick
-    )
-
-
 def _broken_rule(leg: LegTerms, fill: Fill, available: Decimal) -> str:
     """Name the pair, the value and the limit of the first rule that is broken."""
     pair, rules = leg.instrument, leg.rules
@@ -169,21 +161,23 @@ def _dust(
     Where the orders ended is where the next unit begins; a price seen there may not hold for all of
     the dust, so it is walked on.  With its value no plan is worth more than the optimum.
     """
+    assets, scales = terms.cycle.assets, terms.scales
     _, second, third = fills
+    _, left2, left3 = left_over
     _, rungs2, rungs3 = optimum.rungs
-    found = []
-    spent3, out3, scale3 = third.spent + left_over[2], third.received, 1
-    if left_over[2]:
+    spent3, out3, scale3 = third.spent + left3, third.received, 1
+    found: tuple[Dust, ...] = ()
+    if left3:
         now, per = _output(rungs3, spent3)
-        value = terms.amount(0, now - out3 * per, per)
-        found.append(Dust(terms.cycle.assets[2], terms.amount(2, left_over[2]), value))
+        value = ratio(now - out3 * per, per * scales[0])
+        found = (Dust(assets[2], ratio(left3, scales[2]), value),)
         out3, scale3 = now, per
-    if left_over[1]:
-        brought, scale = _output(rungs2, second.spent + left_over[1])
+    if left2:
+        brought, scale = _output(rungs2, second.spent + left2)
         now, per = _output(rungs3, spent3 * scale + brought - second.received * scale, scale)
-        value = terms.amount(0, now * scale3 - out3 * per, per * scale3)
-        found.append(Dust(terms.cycle.assets[1], terms.amount(1, left_over[1]), value))
-    return tuple(reversed(found))
+        value = ratio(now * scale3 - out3 * per, per * scale3 * scales[0])
+        found = (Dust(assets[1], ratio(left2, scales[1]), value), *found)
+    return found
 
 
 def _output(rungs: Sequence[Rung], amount: int, scale: int = 1) -> tuple[int, int]:

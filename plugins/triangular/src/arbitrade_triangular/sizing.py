@@ -5,11 +5,9 @@ input too, and the optimum is the first breakpoint behind which the product of t
 rates is no longer above 1.  We walk there: all three books at once, level by level, in integers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from itertools import chain, islice
-
-import attrs
+from typing import NamedTuple
 
 from arbitrade.book import BookSide
 from arbitrade_triangular.terms import CycleTerms, LegTerms, ratio
@@ -18,8 +16,11 @@ type Rung = tuple[int, int, int, int]
 """A level of a leg: ticks, lots, input units and output units of taking it whole."""
 
 
-@attrs.frozen
-class Optimum:
+_FIRST_RUNGS = 2
+"""Levels a side that are read at first; most optima lie within them."""
+
+
+class Optimum(NamedTuple):
     """The best size of a cycle, exact.
 
     Args:
@@ -49,16 +50,11 @@ def optimal_size(
         threshold: One plus the edge to exceed, as numerator and denominator.
     """
     leg1, leg2, leg3 = terms.legs
-    next1, next2, next3 = (
-        _rungs(sides[0], leg1).__next__,
-        _rungs(sides[1], leg2).__next__,
-        _rungs(sides[2], leg3).__next__,
-    )
-    rung1, rung2, rung3 = next1(), next2(), next3()
-    rungs1, rungs2, rungs3 = [rung1], [rung2], [rung3]
-    _, _, in1, out1 = rung1
-    _, _, in2, out2 = rung2
-    _, _, in3, out3 = rung3
+    side1, side2, side3 = sides
+    rungs1, rungs2, rungs3 = _rungs(side1, leg1), _rungs(side2, leg2), _rungs(side3, leg3)
+    _, _, in1, out1 = rungs1[0]
+    _, _, in2, out2 = rungs2[0]
+    _, _, in3, out3 = rungs3[0]
     gain, cost = out1 * out2 * out3, in1 * in2 * in3
     if gain * threshold[1] <= cost * threshold[0]:
         return None
@@ -66,38 +62,38 @@ def optimal_size(
     # What the levels before the current one took and gave: a, b, c and d are the start asset, the
     # two between, and the start asset again.
     a1 = b1 = b2 = c2 = c3 = d3 = 0
-    exhausted = 0
-    try:
-        while gain > cost:
-            b_end1, b_end2 = b1 + out1, b2 + in2
-            c_end2, c_end3 = c2 + out2, c3 + in3
-            # Whose level ends first?  Legs 1 and 2 meet in b, legs 2 and 3 in c; to compare 1 with
-            # 3, the end of 1 is carried through the current level of 2.  Of those that end together
-            # one is enough: the others follow after a segment of no length.
-            if b_end1 <= b_end2:
-                is_first = c2 * in2 + (b_end1 - b2) * out2 <= c_end3 * in2
-                exhausted = 1 if is_first else 3
-            else:
-                exhausted = 2 if c_end2 <= c_end3 else 3
-            # Add up before fetching: a book that ends here leaves everything on the breakpoint.
-            if exhausted == 1:
-                a1, b1 = a1 + in1, b_end1
-                rung1 = next1()
-                rungs1.append(rung1)
-                _, _, in1, out1 = rung1
-            elif exhausted == 2:
-                b2, c2 = b_end2, c_end2
-                rung2 = next2()
-                rungs2.append(rung2)
-                _, _, in2, out2 = rung2
-            else:
-                c3, d3 = c_end3, d3 + out3
-                rung3 = next3()
-                rungs3.append(rung3)
-                _, _, in3, out3 = rung3
-            gain, cost = out1 * out2 * out3, in1 * in2 * in3
-    except StopIteration:
-        pass
+    at1 = at2 = at3 = exhausted = 0
+    while gain > cost:
+        b_end1, b_end2 = b1 + out1, b2 + in2
+        c_end2, c_end3 = c2 + out2, c3 + in3
+        # Whose level ends first?  Legs 1 and 2 meet in b, legs 2 and 3 in c; to compare 1 with 3,
+        # the end of 1 is carried through the current level of 2.  Of those that end together one is
+        # enough: the others follow after a segment of no length.
+        if b_end1 <= b_end2:
+            is_first = c2 * in2 + (b_end1 - b2) * out2 <= c_end3 * in2
+            exhausted = 1 if is_first else 3
+        else:
+            exhausted = 2 if c_end2 <= c_end3 else 3
+        # Added up first: a book that ends here leaves everything on the breakpoint.
+        if exhausted == 1:
+            a1, b1 = a1 + in1, b_end1
+            at1 += 1
+            if at1 == len(rungs1) and not _reach(rungs1, side1, leg1):
+                break
+            _, _, in1, out1 = rungs1[at1]
+        elif exhausted == 2:
+            b2, c2 = b_end2, c_end2
+            at2 += 1
+            if at2 == len(rungs2) and not _reach(rungs2, side2, leg2):
+                break
+            _, _, in2, out2 = rungs2[at2]
+        else:
+            c3, d3 = c_end3, d3 + out3
+            at3 += 1
+            if at3 == len(rungs3) and not _reach(rungs3, side3, leg3):
+                break
+            _, _, in3, out3 = rungs3[at3]
+        gain, cost = out1 * out2 * out3, in1 * in2 * in3
     size, output = (0, 1), (0, 1)
     if exhausted == 1:
         c = c2 * in2 + (b1 - b2) * out2
@@ -110,24 +106,26 @@ def optimal_size(
         b = b2 * out2 + (c3 - c2) * in2
         size = (a1 * out1 * out2 + (b - b1 * out2) * in1, out1 * out2)
         output = (d3, 1)
+    del rungs1[at1 + 1 :], rungs2[at2 + 1 :], rungs3[at3 + 1 :]
     return Optimum(edge_bps, size, output, (rungs1, rungs2, rungs3))
 
 
-def _rungs(side: BookSide, leg: LegTerms) -> Iterator[Rung]:
-    """Yield the levels a leg takes, best first, each with what it needs and what it brings."""
-    lots_at, spend, receive = side.levels, leg.spend, leg.receive
-    # The window is a plain list and all that most walks need.
-    keys = chain(side.window, _beyond_window(side))
+def _rungs(side: BookSide, leg: LegTerms, begin: int = 0, count: int = _FIRST_RUNGS) -> list[Rung]:
+    """Return the levels a leg takes, best first, each with what it needs and what it brings."""
+    spend, receive = leg.spend, leg.receive
     if leg.is_buy:
-        for ticks in keys:
-            lots = lots_at[ticks]
-            yield ticks, lots, ticks * lots * spend, lots * receive
-    else:
-        for key in keys:
-            lots = lots_at[key]
-            yield -key, lots, lots * spend, -key * lots * receive
+        return [
+            (ticks, lots, ticks * lots * spend, lots * receive)
+            for ticks, lots in side.first(count, begin)
+        ]
+    return [
+        (ticks, lots, lots * spend, ticks * lots * receive)
+        for ticks, lots in side.first(count, begin)
+    ]
 
 
-def _beyond_window(side: BookSide) -> Iterator[int]:
-    if len(side.levels) > len(side.window):
-        yield from islice(side.levels, len(side.window), None)
+def _reach(rungs: list[Rung], side: BookSide, leg: LegTerms) -> bool:
+    """Go further down a side; tell whether there was more."""
+    held = len(rungs)
+    rungs += _rungs(side, leg, held, 2 * held)
+    return len(rungs) > held

@@ -12,10 +12,10 @@ divides what one leg brings, what the next one spends, and the venue's ledger st
 every level is a pair of integers, and all a cycle needs is integer arithmetic of bounded size.
 """
 
-from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from math import ceil, lcm
+from math import ceil, gcd, lcm
+from typing import NamedTuple
 
 import attrs
 
@@ -24,7 +24,8 @@ from arbitrade.models import Instrument, Instruments, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade_triangular.graph import Cycle
 
-_ROUNDED_ONCE = Context(prec=28)
+# Takes integers of any length as they are.
+_divide = Context(prec=28).divide
 
 
 @attrs.frozen
@@ -94,7 +95,7 @@ class CycleTerms:
 
 def ratio(numerator: int, denominator: int) -> Decimal:
     """Return the quotient, rounded once to 28 significant digits."""
-    return _ROUNDED_ONCE.divide(Decimal(numerator), Decimal(denominator))
+    return _divide(numerator, denominator)
 
 
 class TermsTable:
@@ -109,7 +110,8 @@ class TermsTable:
         self._instruments = instruments
         self._fees = fees
         self._flows: dict[tuple[str, bool], _Flow] = {}
-        self._factors: dict[tuple[int, int, Decimal, bool], tuple[Fraction, Fraction]] = {}
+        self._factors: dict[tuple[int, int, Decimal, bool], _Factors] = {}
+        self._rules: dict[str, OrderRules] = {}
         self._cycles: dict[str, CycleTerms] = {}
 
     def update(self, instruments: Instruments) -> None:
@@ -117,10 +119,12 @@ class TermsTable:
         before, self._instruments = self._instruments, instruments
         if before.assets != instruments.assets:
             self._flows.clear()
+            self._rules.clear()
             self._cycles.clear()
             return
         changed = {symbol for symbol, pair in before.items() if instruments.get(symbol) != pair}
         for symbol in changed:
+            self._rules.pop(symbol, None)
             self._flows.pop((symbol, True), None)
             self._flows.pop((symbol, False), None)
         self._cycles = {
@@ -130,7 +134,7 @@ class TermsTable:
         }
 
     def of(self, cycle: Cycle) -> CycleTerms:
-        """Return the terms of a cycle.  Tens of microseconds the first time, then a look-up.
+        """Return the terms of a cycle.  Ten microseconds the first time, then a look-up.
 
         Most cycles never get near the threshold, so theirs are never worked out.
 
@@ -149,37 +153,48 @@ class TermsTable:
         Raises:
             ConfigError: The pair's fee leaves nothing of what a leg brings.
         """
-        buy, sell = self._flow(symbol, is_buy=True), self._flow(symbol, is_buy=False)
-        return float(buy.received / buy.spent), float(sell.received / sell.spent)
+        buy, sell = self._flow(symbol, True).factors, self._flow(symbol, False).factors
+        return buy.rate, sell.rate
 
     def _make(self, cycle: Cycle) -> CycleTerms:
-        flows = [self._flow(leg.symbol, is_buy=leg.side is Side.BUY) for leg in cycle.legs]
+        legs = cycle.legs
+        flows = [self._flow(leg.symbol, leg.side is Side.BUY) for leg in legs]
         for asset, flow in zip(cycle.assets, flows, strict=True):
             if flow.spends != asset:
                 raise BrokenCycleError(f"{cycle.key}: {flow.pair.symbol} does not spend {asset}")
         ledgers = [self._ledger_scale(asset) for asset in cycle.assets]
-        scales = [
-            lcm(flows[at].spent.denominator, flows[at - 1].received.denominator, ledgers[at] or 1)
+        scale1, scale2, scale3 = (
+            lcm(flows[at].factors.spent[1], flows[at - 1].factors.received[1], ledgers[at] or 1)
             for at in range(3)
-        ]
-        legs = [
-            LegTerms(
-                instrument=flow.pair,
-                side=leg.side,
-                is_buy=leg.side is Side.BUY,
-                spends=flow.spends,
-                spend=flow.spent.numerator * (scale // flow.spent.denominator),
-                receive=flow.received.numerator * (next_scale // flow.received.denominator),
-                ledger_step=next_scale // ledger if ledger else 1,
-                rules=_order_rules(flow.pair, self._ledger_scale(flow.pair.base)),
-            )
-            for leg, flow, scale, next_scale, ledger in zip(
-                cycle.legs, flows, scales, _next(scales), _next(ledgers), strict=True
-            )
-        ]
-        return CycleTerms(cycle, (legs[0], legs[1], legs[2]), (scales[0], scales[1], scales[2]))
+        )
+        return CycleTerms(
+            cycle,
+            (
+                self._leg(flows[0], scale1, scale2, ledgers[1]),
+                self._leg(flows[1], scale2, scale3, ledgers[2]),
+                self._leg(flows[2], scale3, scale1, ledgers[0]),
+            ),
+            (scale1, scale2, scale3),
+        )
 
-    def _flow(self, symbol: str, *, is_buy: bool) -> "_Flow":
+    def _leg(self, flow: "_Flow", scale: int, next_scale: int, ledger: int | None) -> LegTerms:
+        pair, is_buy = flow.pair, flow.is_buy
+        (spent, spent_per), (received, received_per) = flow.factors.spent, flow.factors.received
+        rules = self._rules.get(pair.symbol)
+        if rules is None:
+            rules = self._rules[pair.symbol] = _order_rules(pair, self._ledger_scale(pair.base))
+        return LegTerms(
+            instrument=pair,
+            side=Side.BUY if is_buy else Side.SELL,
+            is_buy=is_buy,
+            spends=flow.spends,
+            spend=spent * (scale // spent_per),
+            receive=received * (next_scale // received_per),
+            ledger_step=next_scale // ledger if ledger else 1,
+            rules=rules,
+        )
+
+    def _flow(self, symbol: str, is_buy: bool) -> "_Flow":
         flow = self._flows.get((symbol, is_buy))
         if flow is None:
             flow = self._flows[symbol, is_buy] = self._make_flow(self._instruments[symbol], is_buy)
@@ -192,11 +207,9 @@ class TermsTable:
         factors = self._factors.get(alike)
         if factors is None:
             factors = self._factors[alike] = self._make_factors(pair, fee_rate, is_buy)
-        return _Flow(pair, pair.quote if is_buy else pair.base, *factors)
+        return _Flow(pair, is_buy, pair.quote if is_buy else pair.base, factors)
 
-    def _make_factors(
-        self, pair: Instrument, fee_rate: Decimal, is_buy: bool
-    ) -> tuple[Fraction, Fraction]:
+    def _make_factors(self, pair: Instrument, fee_rate: Decimal, is_buy: bool) -> "_Factors":
         side = Side.BUY if is_buy else Side.SELL
         spent, received = self._fees.charged_in.factors(side, fee_rate)
         if spent <= 0 or received <= 0:
@@ -206,7 +219,13 @@ class TermsTable:
             )
         lot = Fraction(1, 10**pair.quantity_precision)
         tick_lot = lot / 10**pair.price_precision
-        return (spent * tick_lot, received * lot) if is_buy else (spent * lot, received * tick_lot)
+        spent, received = (
+            spent * (tick_lot if is_buy else lot),
+            received * (lot if is_buy else tick_lot),
+        )
+        return _Factors(
+            spent.as_integer_ratio(), received.as_integer_ratio(), float(received / spent)
+        )
 
     def _ledger_scale(self, asset: str) -> int | None:
         """Return the steps of the venue's ledger in one of an asset, None if not known."""
@@ -214,27 +233,33 @@ class TermsTable:
         return None if known is None else 10**known.precision
 
 
-@attrs.frozen
-class _Flow:
-    """What a lot spends and brings in whole assets; per tick where that is the quote asset."""
+class _Factors(NamedTuple):
+    """What a lot spends and brings in whole assets; per tick where that is the quote asset.
+
+    As numerator and denominator, and `rate` is the second by the first.
+    """
+
+    spent: tuple[int, int]
+    received: tuple[int, int]
+    rate: float
+
+
+class _Flow(NamedTuple):
+    """One direction of a pair."""
 
     pair: Instrument
+    is_buy: bool
     spends: str
-    spent: Fraction
-    received: Fraction
-
-
-def _next[T](items: Sequence[T]) -> Sequence[T]:
-    return items[1], items[2], items[0]
+    factors: _Factors
 
 
 def _order_rules(pair: Instrument, ledger_scale: int | None) -> OrderRules:
     """Return a pair's rules; its lot step is coarser where the ledger can't hold finer amounts."""
     ticks, lots = 10**pair.price_precision, 10**pair.quantity_precision
-    held = () if ledger_scale is None else (Fraction(lots, ledger_scale),)
+    held = 1 if ledger_scale is None else lots // gcd(lots, ledger_scale)
     return OrderRules(
-        lot_step=_common_multiple(pair.quantity_increment * lots, *held),
-        tick_step=_common_multiple(pair.price_increment * ticks),
+        lot_step=lcm(_whole(pair.quantity_increment, lots), held),
+        tick_step=_whole(pair.price_increment, ticks),
         lot=Decimal(1).scaleb(-pair.quantity_precision),
         tick=Decimal(1).scaleb(-pair.price_precision),
         minimum_lots=ceil(pair.minimum_quantity * lots),
@@ -242,6 +267,6 @@ def _order_rules(pair: Instrument, ledger_scale: int | None) -> OrderRules:
     )
 
 
-def _common_multiple(*steps: Decimal | Fraction) -> int:
-    """Return the smallest whole number that is a multiple of every step; 0 is no step."""
-    return lcm(*(Fraction(step).numerator for step in steps if step))
+def _whole(increment: Decimal, scale: int) -> int:
+    """Return the smallest whole number of units that is a multiple of an increment; 0 is none."""
+    return (increment * scale).as_integer_ratio()[0] or 1
