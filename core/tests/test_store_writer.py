@@ -847,7 +847,7 @@ async def test_a_damaged_journal_is_written_up_to_the_damage_and_told(
         async with running(writer):
             await until(lambda: writer.unavailable_since is not None)
     assert writer.last_written_seq == 39
-    assert "Quarantine" in writer.last_error
+    assert "journal quarantine" in writer.last_error
     assert len(alerts) == 1
 
 

@@ -148,9 +148,9 @@ def _under_way(bench: Bench, moments: Sequence[int]) -> dict[int, int]:
 
 
 def _print_table(outcomes: Sequence[Outcome], under_way: dict[int, int]) -> None:
-    rows = [
-        f"{one.instant!s:<52} {under_way[one.began_ns]:>6} {one.detected_s:>8.2f} {one.safe_s:>8.2f}"
-        for one in outcomes
-    ]
+    rows = []
+    for one in outcomes:
+        times = f"{one.detected_s:>8.2f} {one.safe_s:>8.2f}"
+        rows.append(f"{one.instant!s:<52} {under_way[one.began_ns]:>6} {times}")
     title = f"{'killed':<52} {'cycles':>6} {'asked, s':>8} {'safe, s':>8}"
     sys.stdout.write("\n".join(["", title, *rows, ""]))
