@@ -107,3 +107,17 @@ def test_our_own_side_of_the_comparison_with_peers_runs_without_any_peer(tmp_pat
 def test_the_document_has_the_places_the_tables_are_written_to(name):
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert text.count(f"<!-- {name}: begin") == text.count(f"<!-- {name}: end -->") == 1
+
+
+def test_journal_times_both_policies_and_the_disk_alone():
+    found = json.loads(run("journal.py", "--rounds", 1, "--seconds", 0.1, "--json"))
+    assert found
+
+
+def test_tick_to_order_trades_with_and_without_fsync():
+    found = json.loads(
+        run("tick_to_order.py", "--rounds", 1, "--seconds", 3, "--rate", 400, "--json")
+    )
+    assert set(found) == {"never", "always"}
+    for rounds in found.values():
+        assert rounds[0]["figures"]["tick_to_decision"]["count"] >= 0

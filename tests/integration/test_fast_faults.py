@@ -134,6 +134,25 @@ def test_f7_lost_answer_and_lost_connection_are_found_out_by_asking(leg):
     assert len({order.client_id for order in mine}) == len(mine)
 
 
+def test_f7_part_finer_than_the_ledger_is_known_to_be_all_there_is():
+    """100.00004321 EUR are filled and 100.0000 booked: an order that was looked up has ended."""
+    bot = bot_with({2: FastFaults(lost_ack=1.0)})
+    exchange = bot.venue.exchange
+
+    def thin_out() -> None:
+        exchange.trade_outside("EUR/USD", side=Side.SELL, quantity=D(40_000))
+        exchange.quote_outside(
+            "EUR/USD", side=Side.BUY, price=D("1.10000"), quantity=D("100.00004321")
+        )
+        bot.after(7_000_000, bot.venue.lose_private)
+
+    on_intent(bot, thin_out, 2)
+    open_edge(bot)
+    bot.run(60)
+    assert bot.counts["order_found"] >= 1
+    finish(bot)
+
+
 @pytest.mark.parametrize("leg", [0, 1, 2])
 def test_f8_order_that_never_arrived_is_known_as_such_and_not_sent_again(leg):
     bot = bot_with({leg: FastFaults(lost_request=1.0)})
