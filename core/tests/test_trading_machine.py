@@ -267,9 +267,25 @@ def test_flatten_brings_everything_to_one_asset_and_counts_as_no_failure():
         waiting = next(iter(bench.machine.orders.unsettled()))
         bench.fill_whole(waiting)
     balances = bench.machine.ledger.balances()
+    ends = bench.written(CycleClosed)
+    assert [end.state for end in ends] == [CycleState.UNWOUND] * 2
+    assert all(abs(v) < D("0.00000001") for end in ends for v in end.residual.values())
     # The venue rounds fees to the nearest step, up as well.
     assert abs(balances["BTC"]) + abs(balances["ETH"]) < D("0.00000001")
     assert bench.machine.portfolio.consecutive_failures == 0
+
+
+def test_flatten_that_gets_no_further_names_what_is_left_of_what_it_was_given():
+    bench = TradingBench({"USD": 1_000, "ETH": 5})
+    bench.tell(Commanded("flatten", "operator", {"to": "USD"}))
+    bench.accept(bench.last)
+    bench.fill(bench.last, 2)
+    bench.quote("ETH/USD", [("1", 90)], [("27", 90)])
+    bench.quote("ETH/BTC", [("0.01", 90)], [("0.25", 90)])
+    bench.end(bench.last, 2)
+    (closed,) = bench.written(CycleClosed)
+    assert (closed.state, closed.residual) == (CycleState.FLAGGED, {"ETH": 3})
+    assert len(bench.alerts) == 1
 
 
 # ── reconciling ──────────────────────────────────────────────────────────────────────────────────

@@ -151,6 +151,26 @@ def test_end_that_comes_before_its_fill_is_not_the_end():
     assert order.is_settled
 
 
+@pytest.mark.parametrize("told", ["0.12343", "0.12337", "0.1234"])
+def test_amounts_told_finer_than_the_ledger_books_them_keep_no_order_open(told):
+    bench, order = begun()
+    order.base_step = D("0.0001")
+    fill = attrs.evolve(bench.trade(order, "0.1234"), cumulative_quantity=D(told))
+    bench.tell(Execution(fill))
+    bench.end(order, told)
+    assert order.is_settled
+
+
+def test_fill_that_is_missing_is_no_rounding():
+    bench, order = begun()
+    order.base_step = D("0.0001")
+    bench.fill(order, "0.1234")
+    bench.end(order, "0.1239")
+    assert not order.is_settled
+    bench.fill(order, "0.0005", number=1)
+    assert order.is_settled
+
+
 def test_fill_nobody_brings_is_asked_for_with_the_histories():
     bench, order = begun()
     bench.end(order, "0.5")

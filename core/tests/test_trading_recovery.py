@@ -101,6 +101,16 @@ def test_every_prefix_of_a_run_is_brought_to_an_end_that_leaves_nothing_unnamed(
         assert sorted(closed) == opened, count
 
 
+def test_cycles_of_two_runs_that_have_the_same_number_are_kept_apart(rows):
+    # The first run died; its transactions are still told one by one.
+    again = TradingBench({}, run="7e57ab1e-0000-4000-8000-000000000000", now_ns=rows[-1][0])
+    again.machine.ledger.restore(wallet(rows))
+    again.use_paper()
+    again.find()
+    (cycle,) = restarted(taken([*rows, *again.records]), rows).trader.to_recover
+    assert (cycle.number, cycle.run, cycle.flows()) == (1, again.run, {})
+
+
 def test_profit_after_every_prefix_is_that_of_the_cycles_that_ended(rows):
     for count in range(1, len(rows) + 1):
         ended = [r for _, _, r in rows[:count] if isinstance(r, CycleClosed)]

@@ -88,7 +88,7 @@ def _instant(dice: random.Random) -> Instant:
         settled=dice.random() < 0.5,
         from_start=from_start,
         after_s=dice.uniform(0.3, 1.6) if from_start else dice.uniform(0.1, 1.2),
-        fault=dice.choice(_FAULTS) if dice.random() < 0.6 else "",
+        fault=dice.choice(_FAULTS) if not from_start and dice.random() < 0.6 else "",
     )
 
 

@@ -29,7 +29,7 @@ from arbitrade_kraken.simulator.market import MarketSettings
 from arbitrade_kraken.simulator.orders import VenueRefusal
 from arbitrade_kraken.simulator.settings import SimulatorSettings
 
-HOURS = float(os.environ.get("ARBITRADE_SOAK_HOURS", "0.25"))
+HOURS = float(os.environ.get("ARBITRADE_SOAK_HOURS", "0.1"))
 SEEDS = range(1, 1 + int(os.environ.get("ARBITRADE_SOAK_SEEDS", "3")))
 IS_LONG = "ARBITRADE_SOAK_HOURS" in os.environ
 BUSY = {
@@ -136,15 +136,15 @@ def test_everything_adds_up_whatever_happens(seed):
 @pytest.mark.timeout(TIMEOUT_S)
 def test_what_is_remembered_does_not_grow(monkeypatch):
     """With bounds so small that the first stretch fills them, the others take no more."""
-    monkeypatch.setattr(ledger, "_KEPT", 600)
+    monkeypatch.setattr(ledger, "_KEPT", 250)
     monkeypatch.setattr(orders, "_KEPT", 50)
-    bot = stormy(7)
+    bot = stormy(7, attrs.evolve(FastFaults.storm(), private_gap_s=30.0))
     held = []
     for _ in range(3):
-        bot.run(HOURS * 2_400)
+        bot.run(HOURS * 2_500)
         held.append(deep_size(bot.trader))
-    assert len(bot.machine.ledger._trades) == 600, "the bound was reached"
-    assert held[2] < held[1] * 1.05, held
+    assert len(bot.machine.ledger._trades) == 250, "the bound was reached"
+    assert held[2] < held[1] * 1.1, held
     assert len(bot.machine.timers._heap) < 50
     bot.wind_down(600)
     bot.check()
@@ -174,13 +174,13 @@ def test_journal_of_a_storm_tells_every_cycle_and_every_record(tmp_path):
     journal.open()
     bot = stormy(9, keep=True)
     bot.journal = journal
-    bot.run(240)
+    bot.run(120)
     bot.wind_down()
     bot.check()
     journal.close()
     read = [decode(entry.payload).record for entry in read_journal(tmp_path / "journal")]
     assert read == [record for _, record in bot.records]
-    assert len([record for record in read if isinstance(record, CycleClosed)]) > 10
+    assert len([record for record in read if isinstance(record, CycleClosed)]) > 5
 
 
 SCRIPT = """

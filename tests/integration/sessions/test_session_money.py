@@ -4,7 +4,6 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade.records import ExecutionBooked, TransactionBooked
-from arbitrade.trading import trader
 from arbitrade_kraken.simulator.orders import NewOrder
 
 BY_HAND = "by-hand"
@@ -82,10 +81,8 @@ async def test_f46_a_trade_by_hand_while_nothing_ran_is_booked_at_the_next_start
     await bench.assert_whole(again)
 
 
-async def test_f46_what_no_row_explains_halts_and_stays_halted_over_a_restart(bench, monkeypatch):
+async def test_f46_what_no_row_explains_halts_and_stays_halted_over_a_restart(bench):
     """The venue holds 7 EUR more, and its own ledger doesn't say why."""
-    # Each look costs several seconds of the venue's budget for histories.
-    monkeypatch.setattr(trader, "_RECONCILE_TRIES", 1)
     async with bench.running() as bot:
         await bot.until_more_cycles(1)
     account = bench.exchange.account("main")

@@ -76,6 +76,16 @@ async def test_f29_a_key_that_lacks_a_permission_ends_the_start_with_a_plain_mes
     assert bot.begun == 0
 
 
+async def test_f29_an_order_refused_for_want_of_a_permission_halts_at_once(bench):
+    async with bench.running() as bot:
+        await bot.until(lambda: bot.closed > 0, "a cycle")
+        bench.inject("refuse_order", method="add_order", text="EGeneral:Permission denied")
+        await bot.until_halted("the venue refuses the account")
+        assert "ermission denied" in bot.halt_reason
+        await bot.refuses_everything("trading_state", 2)
+    await bench.assert_whole(bot)
+
+
 async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(bench):
     asked = []
 
@@ -119,7 +129,8 @@ async def test_f30_an_engine_that_takes_no_orders_gets_none_until_it_is_online(b
         if state == "maintenance":
             switch = bench.exchange.account("main")
             await bot.until(lambda: switch.dead_man_s is None, "the switch let go")
-        await bot.wait_frames(60)
+        # In maintenance there are heartbeats only.
+        await bot.wait_frames(4)
         assert (bot.begun, bench.orders()) == (begun, sent)
         bench.exchange.set_engine("online")
         await bot.until_more_cycles()

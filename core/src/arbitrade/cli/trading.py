@@ -107,4 +107,6 @@ def _difference(report: "RunReport") -> str:
         return "differs from the venue's by " + ", ".join(wrong)
     if report.state.mode is not Mode.LIVE:
         return "adds up; paper has no venue's to agree with"
+    if not report.ledger:
+        return "not begun: the venue was never asked for its balances"
     return "agrees with the venue to the last digit"

@@ -158,7 +158,7 @@ class PaperVenue:
             events.append(OrderAnswer(request.client_id, "rejected", "", refusal))
         else:
             # Named after our id, which no other run has: fills are booked once by their id.
-            order_id = f"PAPER-{request.client_id}"
+            order_id = _order_id(request.client_id)
             events.append(
                 OrderAnswer(request.client_id, "accepted", order_id, sent_ns=order.sent_ns)
             )
@@ -314,6 +314,15 @@ class PaperVenue:
 
     def _pays_fee_in(self, pair: Instrument, side: Side) -> str:
         return fee_asset(pair, side, self._fees().charged_in)
+
+
+def is_fill_of(execution_id: str, client_id: str) -> bool:
+    """Tell whether a simulated fill is of this order."""
+    return execution_id.startswith(f"{_order_id(client_id)}-")
+
+
+def _order_id(client_id: str) -> str:
+    return f"PAPER-{client_id}"
 
 
 def _rounded(amount: Decimal, decimals: int) -> Decimal:

@@ -17,6 +17,7 @@ import structlog
 
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import Alert, Severity
+from arbitrade.store.failures import CUT
 
 __all__ = ["Kept", "check_room", "keep_history", "look_after", "partitioned_tables"]
 
@@ -79,7 +80,7 @@ async def look_after(
                 await check_room(connection, folder, on_alert=on_alert)
             if kept.postponed:
                 pause = again_s
-        except (ArbitradeError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (ArbitradeError, *CUT) as error:
             log.warning("history.not_kept", error=str(error) or type(error).__name__)
             pause = again_s
         await asyncio.sleep(pause)

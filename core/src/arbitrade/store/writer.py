@@ -18,6 +18,7 @@ from arbitrade.errors import ArbitradeError, JournalError
 from arbitrade.journal import JournalEntry, JournalReader, JournalStatistics
 from arbitrade.models import Alert, Severity
 from arbitrade.store.batch import Gap, Outcome, Prepared, prepare, write_batch
+from arbitrade.store.failures import CUT
 from arbitrade.store.position import JournalKey, PositionMovedError, begin_position
 
 __all__ = ["JournalSource", "JournalWriter"]
@@ -202,6 +203,8 @@ class JournalWriter:
             self._recovered()
             return False
         self._trying_since = time.monotonic()
+        # Should the answer to the commit be lost, it may well have been done.
+        self._found = max(self._found, self._batch[-1].seq)
         writing = write_batch(connection, self._key, self._position, self._batch, self._gaps)
         try:
             outcome = await self._bounded(connection, writing)
@@ -385,7 +388,7 @@ class JournalWriter:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._revive()
-        except (ArbitradeError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+        except (ArbitradeError, *CUT) as error:
             self._failed(error)
 
     def _tell_gap(self, gap: Gap) -> None:

@@ -236,13 +236,14 @@ class Machine:
 
     def _close(self, cycle: Cycle, state: CycleState) -> None:
         flows = cycle.flows()
+        residual = cycle.holdings()
+        residual.pop(cycle.start, None)
         if not flows:
             state = CycleState.ABORTED_CLEAN
-        elif state is CycleState.ABORTED_CLEAN:
+        elif state is CycleState.ABORTED_CLEAN or not (residual or state is CycleState.COMPLETED):
             state = CycleState.UNWOUND
         cycle.state = state
         profit = flows.get(cycle.start, ZERO)
-        residual = {asset: amount for asset, amount in flows.items() if asset != cycle.start}
         closed = CycleClosed(
             cycle=cycle.number,
             key=cycle.key,
@@ -328,6 +329,7 @@ class Machine:
         )
         tracked = TrackedOrder(intent, self.now_ns, cycle)
         tracked.skip_lots = self.skip(order.symbol, order.side)
+        tracked.base_step = self.step_of(pair.base)
         cycle.orders.append(tracked)
         self.orders.add(tracked)
         self.order_count += 1
@@ -372,7 +374,7 @@ class Machine:
 
     def on_answer(self, event: OrderAnswer) -> None:
         """Take what sending came to."""
-        order = self.orders.find(event.client_id)
+        order = self._find(event.client_id)
         if order is None:
             return
         order.sent_ns = event.sent_ns
@@ -401,7 +403,7 @@ class Machine:
 
     def on_execution(self, report: ExecutionReport) -> None:
         """Take an event of an order; its fill is booked once, whoever's it is."""
-        order = self.orders.find(report.client_id, report.order_id)
+        order = self._find(report.client_id, report.order_id)
         if order is None:
             self._on_stranger(report)
             return
@@ -415,7 +417,7 @@ class Machine:
 
     def on_found(self, client_id: str, state: OrderState | None) -> None:
         """Take the answer to a look-up."""
-        order = self.orders.find(client_id)
+        order = self._find(client_id)
         if order is None:
             return
         order.on_state(state)
@@ -509,12 +511,19 @@ class Machine:
         )
         if anomaly:
             self._on_worse_fill(intent.request, report)
-        if isinstance(order.owner, Cycle) and order.owner.state.is_final:
+        if isinstance(order.owner, Cycle) and self._is_late(order.owner, flows):
             self._on_late_fill(order, order.owner, report)
 
     def _assets_of(self, symbol: str) -> TwoAssets:
         """Return what a pair's fills are booked by, also when no instrument tells (any more)."""
         return self.instruments.get(symbol) or _Assets(*symbol.split("/", 1))
+
+    def _is_late(self, cycle: Cycle, flows: Mapping[str, Decimal]) -> bool:
+        """Tell whether a cycle has ended without a fill of its own that matters."""
+        return cycle.state.is_final and any(
+            asset != cycle.start and not self.is_dust(asset, amount, cycle.start)
+            for asset, amount in flows.items()
+        )
 
     def _on_late_fill(self, order: TrackedOrder, cycle: Cycle, report: ExecutionReport) -> None:
         """Stop: a cycle ended without knowing of it, so nobody brings back what it left."""
@@ -577,6 +586,13 @@ class Machine:
         )
         if is_ours:
             self._ports.halt(f"execution {report.exec_id} of an order that is not in the journal")
+
+    def _find(self, client_id: str | None, order_id: str = "") -> TrackedOrder | None:
+        order = self.orders.find(client_id, order_id)
+        if order is not None and order.base_step is None:
+            # Of an earlier run: when it was restored there were no instruments yet.
+            order.base_step = self.step_of(self._assets_of(order.intent.request.symbol).base)
+        return order
 
     def _may_be_ours(self, report: ExecutionReport) -> bool:
         """Tell whether a fill without our id fits an order whose answer a crash swallowed.
@@ -814,12 +830,19 @@ class Machine:
     def _cost_of(self, cycle: Cycle, asset: str, amount: Decimal) -> Decimal:
         """Return the part of what is out that an asset stands for, by value."""
         if asset in cycle.brought:
-            return self.valuation.value(asset, amount, cycle.start) or ZERO
+            return amount * self._mid_rate(asset, cycle.start)
         out = -min(ZERO, cycle.flows().get(cycle.start, ZERO))
         held = {a: v for a, v in cycle.flows().items() if a != cycle.start and v > 0}
         worth = {a: self.valuation.value(a, v, cycle.start) or ZERO for a, v in held.items()}
         total = sum(worth.values(), ZERO)
         return out if not total else out * worth.get(asset, ZERO) / total
+
+    def _mid_rate(self, asset: str, target: str) -> Decimal:
+        """Return the rate between selling and buying, 0 where nobody bids."""
+        sold, bought = self.valuation.rate(asset, target), self.valuation.rate(target, asset)
+        if sold is None or not bought:
+            return sold or ZERO
+        return (sold + 1 / bought) / 2
 
     def loss_cap(self, cycle: Cycle) -> Decimal:
         """Return most that getting out may cost, in the start asset."""

@@ -21,6 +21,8 @@ class TrackedOrder:
         answer: `waiting`, `accepted`, `rejected`, `unknown`, `not_sent`.
         status: As the venue last told; None while it told nothing.
         told_filled: The most the venue said was filled, by whatever way; its fills may be late.
+        base_step: The smallest amount of base the venue's ledger keeps; None while nobody tells.
+            What was filled is told finer than that, fills as they are booked.
         flows: What its fills changed by asset, as booked in the ledger.
         asked_at_ns: When it was last looked up; None if never.
     """
@@ -36,6 +38,7 @@ class TrackedOrder:
     status: OrderStatus | None = None
     reason: str = ""
     told_filled: Decimal = ZERO
+    base_step: Decimal | None = None
     fills: dict[str, ExecutionReport] = attrs.field(factory=dict)
     flows: dict[str, Decimal] = attrs.field(factory=dict)
     sent_ns: int | None = None
@@ -98,7 +101,11 @@ class TrackedOrder:
     @property
     def is_settled(self) -> bool:
         """True when nothing more can happen and every fill is known."""
-        return self.is_ended and self.filled_quantity >= self.told_filled
+        if not self.is_ended:
+            return False
+        rounding = (self.base_step or ZERO) * (len(self.fills) + 1)
+        missing = self.told_filled - self.filled_quantity
+        return missing <= 0 or missing < rounding
 
     @property
     def is_refused(self) -> bool:

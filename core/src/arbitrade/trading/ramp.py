@@ -74,8 +74,10 @@ class Ramp:
     def on_end(self, executor: str, state: CycleState, worth: Decimal | None) -> None:
         """Count a cycle's end; one that didn't fill says nothing about the way orders go."""
         if executor == REHEARSAL:
+            # Nothing was put in.
             self.rehearsed += 1
-        elif state is CycleState.COMPLETED:
+            return
+        if state is CycleState.COMPLETED:
             self.small += 1
         day = self.view.now_ns // 86_400_000_000_000
         self._put_in = (self._put_in if day == self._day else ZERO) + (worth or ZERO)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import attrs
 import structlog
 
+from arbitrade.execution.paper import is_fill_of
 from arbitrade.journal import JournalEntry
 from arbitrade.models import CycleState, ExecutionReport, Fee, OrderRole, OrderStatus, Side
 from arbitrade.records import (
@@ -208,14 +209,8 @@ class Recovered:
             execution = _execution_of(transaction)
             if transaction.reason != "fill" or execution in fills:
                 continue
-            flows = _wallet(transaction)
             for order in self.orders.values():
-                intent = order.intent
-                if (
-                    intent.cycle == transaction.cycle
-                    and not order.is_ended
-                    and flows.get(intent.spends, ZERO) < 0 < flows.get(intent.receives, ZERO)
-                ):
+                if is_fill_of(execution, order.client_id):
                     order.on_report(_fill_of(order, execution, transaction))
 
     def _brought(self, run: str, number: int) -> dict[str, Decimal]:

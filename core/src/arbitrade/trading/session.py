@@ -885,7 +885,7 @@ class TradingSession:
     def _on_stall(self, seconds: float) -> None:
         """Tell of an event loop that is held up; called from the watchdog's thread."""
         alert = Alert(
-            Severity.ERROR,
+            Severity.WARNING,
             f"the event loop was held up for over {seconds:.1f} s",
             "Meanwhile nothing could be decided or sent; the log has the place "
             "(event_loop.stalled). If it is in a plugin, disable that.",

@@ -20,6 +20,7 @@ from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import Feed
 from arbitrade.records import to_json
 from arbitrade.risk.limits import texts
+from arbitrade.store.failures import CUT
 from arbitrade.store.writer import JournalWriter
 from arbitrade.trading.cycles import Cycle
 from arbitrade.trading.keeper import DatabaseKeeper
@@ -136,7 +137,7 @@ async def rows_by_table(keeper: DatabaseKeeper, run: str) -> Mapping[str, int]:
                 query = f"SELECT count(*) FROM {quoted} WHERE run::text = $1"  # noqa: S608
                 rows[name] = await connection.fetchval(query, run)
             return rows
-    except (DatabaseError, OSError):
+    except (DatabaseError, *CUT):
         return {}
 
 

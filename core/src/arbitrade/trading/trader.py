@@ -266,6 +266,7 @@ class Trader:
                 self._on_balances(event)
             case OrderFound():
                 machine.on_found(event.client_id, event.state)
+                self._go_on_reconciling()
             case LookUpFailed():
                 log.warning("order.look_up_failed", client_id=event.client_id, why=event.reason)
             case AccountReady():
@@ -388,6 +389,12 @@ class Trader:
         self.machine.note_held(event.balances)
         if not self.must_reconcile or not self.machine.ledger.is_open:
             self.machine.on_balances(event.balances)
+
+    def _go_on_reconciling(self) -> None:
+        """Compare at once when the last order a crash cut off is known."""
+        is_waiting = bool(self.to_recover) and not self._audit.is_done
+        if is_waiting and not any(True for _ in self.machine.orders.unsettled()):
+            self._reconcile("orders are known")
 
     def _ask_before_deciding(self, reason: str) -> None:
         """Begin nothing until the venue has been asked: much may have happened unseen."""
