@@ -273,7 +273,8 @@ def passes_alone(session: nox.Session, member: Path, wheels: Path, work: Path) -
             *("-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", str(member / "tests")),
             *(left_out if member == CORE else ()),
             # Takes back what `uv run` set, so that nothing of the workspace is seen by accident.
-            env={"VIRTUAL_ENV": None, "PYTHONPATH": None},
+            # Nor the session's own folder for temporary files: its path is too long for a socket.
+            env={"VIRTUAL_ENV": None, "PYTHONPATH": None, "TMPDIR": None},
             external=True,
         )
     except CommandFailed:

@@ -1,4 +1,4 @@
-"""Lets the modules beside the tests be imported by them: nothing else puts this folder on the path."""
+"""Lets the modules beside the tests be imported: nothing else puts this folder on the path."""
 
 import sys
 from pathlib import Path

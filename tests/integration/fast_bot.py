@@ -22,6 +22,7 @@ import attrs
 
 from arbitrade.book import BookState
 from arbitrade.config import Settings, load_settings
+from arbitrade.errors import VenueUnavailableError
 from arbitrade.journal import Journal
 from arbitrade.models import (
     Accepted,
@@ -40,7 +41,6 @@ from arbitrade.models import (
     Unknown,
     VenueState,
 )
-from arbitrade.errors import VenueUnavailableError
 from arbitrade.plugins import discover
 from arbitrade.records import (
     CRITICAL,

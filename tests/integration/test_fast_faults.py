@@ -130,7 +130,7 @@ def test_f7_lost_answer_and_lost_connection_are_found_out_by_asking(leg):
     assert end.state in (CycleState.COMPLETED, CycleState.UNWOUND)
     assert bot.counts["Unknown"] >= 1
     assert bot.counts["order_found"] >= 1
-    mine = [o for o in bot.venue.exchange.closed_orders("main")]
+    mine = list(bot.venue.exchange.closed_orders("main"))
     assert len({order.client_id for order in mine}) == len(mine)
 
 
@@ -321,7 +321,8 @@ def test_f15_way_out_dearer_than_the_cap_is_held_and_flagged():
     assert end.residual == {"SOL": D(5)}
     (alert,) = [a for a in bot.alerts if "flagged" in a.title]
     assert alert.severity is Severity.CRITICAL
-    assert "5" in alert.title and "SOL" in alert.title
+    assert "5" in alert.title
+    assert "SOL" in alert.title
     assert bot.of(UnwindDecided)[-1].decision.chosen.kind == "hold"
 
 
@@ -685,7 +686,7 @@ def test_f48_execution_with_our_mark_that_is_not_in_the_journal_halts():
     bot.run(10)
     assert not bot.orders
     finish(bot)
-    assert [a.severity for a in bot.alerts][0] is Severity.CRITICAL
+    assert next(a.severity for a in bot.alerts) is Severity.CRITICAL
 
 
 def test_f48_foreign_trade_before_we_began_is_in_the_opening_and_booked_no_more():

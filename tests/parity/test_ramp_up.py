@@ -20,16 +20,26 @@ def records(folder: Path) -> Sequence[Record]:
     return [record for record in found if record is not None]
 
 
-def reached_full_size(session: TradingSession) -> bool:
-    opened = session.machine.last_cycle
-    return session._rig.ramp.stage == "full" and opened > session._rig.ramp.rehearsed + 3
+class ReachedFullSize:
+    """Holds once a cycle was opened after the ramp-up had ended."""
+
+    def __init__(self) -> None:
+        self._last_small: int | None = None
+
+    def __call__(self, session: TradingSession) -> bool:
+        opened = session.machine.last_cycle
+        if session._rig.ramp.stage != "full":
+            return False
+        if self._last_small is None:
+            self._last_small = opened
+        return opened > self._last_small
 
 
 async def test_rehearsals_send_nothing_then_the_smallest_sizes_then_everything(
     tmp_path: Path, dsn: Secret
 ) -> None:
     ramp = {"rehearsal_cycles": 2, "minimum_size_cycles": 2, "ramp_daily_cap": "100000"}
-    report = await traded(tmp_path, dsn, Mode.LIVE, reached_full_size, live=ramp)
+    report = await traded(tmp_path, dsn, Mode.LIVE, ReachedFullSize(), live=ramp)
     written = records(tmp_path)
     opened = {one.cycle: one for one in written if isinstance(one, CycleOpened)}
     closed = {one.cycle: one for one in written if isinstance(one, CycleClosed)}

@@ -37,9 +37,9 @@ __all__ = [
     "Detector",
     "Executor",
     "Feed",
-    "PairWatcher",
     "FeedHandler",
     "Flow",
+    "PairWatcher",
     "RiskRule",
     "RiskView",
     "RunningSimulation",
@@ -239,7 +239,7 @@ class CycleWatcher(Protocol):
 
 @runtime_checkable
 class PairWatcher(Protocol):
-    """A detector that can tell whose books it needs; without one that can't, only those are read."""
+    """A detector that can tell whose books it needs; where all can, no others are read."""
 
     @property
     def symbols(self) -> Collection[str]:

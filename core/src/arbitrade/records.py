@@ -282,6 +282,8 @@ class LimitsChanged:
     limits_version: int
     values: Mapping[str, str]
     actor: str
+    changed: Mapping[str, str] = attrs.field(factory=dict)
+    """Those that differ from the settings the run began with."""
 
 
 @attrs.frozen

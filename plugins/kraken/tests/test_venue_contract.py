@@ -28,7 +28,7 @@ class TestKrakenVenueWithCredentials(TradingVenueContract):
     @pytest.fixture
     def trading_venue(self, tmp_path: Path) -> TradingVenue:
         settings = KrakenAccountSettings(
-            api_key=Secret("a-key"), api_secret=Secret("a-secret"), nonce_folder=str(tmp_path)
+            api_key=Secret("a-key"), api_secret=Secret("YS1zZWNyZXQ="), nonce_folder=str(tmp_path)
         )
         return KrakenVenue(find_account=lambda: settings)
 

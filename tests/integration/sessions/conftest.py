@@ -426,13 +426,13 @@ class Bench:
         assert list(Oracle(self.exchange).discrepancies()) == []
         booked = [record.report.exec_id for record in bot.records(ExecutionBooked)]
         assert len(booked) == len(set(booked))
+        assert self.unwritten(bot) <= {"by-hand"}
+
+    def unwritten(self, bot: Bot) -> set[str]:
+        """Return our ids of orders the venue got and the journal doesn't have."""
         intents = {record.intent.request.client_id for record in bot.records(IntentWritten)}
-        there = {
-            order.client_id
-            for order in self.exchange.closed_orders(self.account)
-            if order.client_id
-        }
-        assert there <= intents | {"by-hand"}
+        ended = self.exchange.closed_orders(self.account)
+        return {order.client_id for order in ended if order.client_id} - intents
 
     def assert_balances(self, bot: Bot) -> None:
         """The ledger is the venue's to the last digit."""

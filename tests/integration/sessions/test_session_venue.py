@@ -98,13 +98,14 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
         bench.gate.cut()
         await bot.until_halted("the venue refuses the account")
         assert "nvalid key" in bot.halt_reason
-        await bot.until(lambda: bot.refusals["account_ready"] > 2, "refusals")
-        begun, count = bot.begun, len(asked)
+        await bot.until(lambda: bot.session._gateway._refusal != "", "a question refused")
+        begun = bot.begun
         # Long enough for three look-ups of an open order, and two questions for balances.
         now = bot.session.clock.real_ns()
         await bot.until(lambda: bot.session.clock.real_ns() > now + 3_000_000_000, "time")
         assert bot.begun == begun
-        assert len(asked) - count <= 1
+        # One question of each who asks: for the token, for the order, for balances, and goodbye.
+        assert len(asked) <= 4
         assert any("trading is halted" in alert for alert in bot.alerts())
         assert bot.session.state().halt_reason == bot.halt_reason
     assert bot.error is None

@@ -88,6 +88,9 @@ def _leg(machine: "Machine", planned: LegQuote, orders: list[TrackedOrder]) -> L
     if not orders:
         return LegJourney(planned, is_sent=False)
     last = orders[-1]
+    if not any(order.fills for order in orders):
+        # It left and brought nothing: all of it was lost on the way, no book can say where.
+        return LegJourney(planned)
     reported: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
     booked: dict[str, Decimal] = {}

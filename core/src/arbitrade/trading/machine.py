@@ -271,7 +271,8 @@ class Machine:
         )
         del self.cycles[cycle.tag]
         self.orders.retire(cycle.orders)
-        self.portfolio.on_cycle_closed(closed, self.now_ns)
+        rehearsal = any(order.intent.role is OrderRole.REHEARSAL for order in cycle.orders)
+        self.portfolio.on_cycle_closed(closed, self.now_ns, is_rehearsal=rehearsal)
         self.write(self.portfolio.measured(self.now_ns))
         if state is CycleState.FLAGGED:
             left = ", ".join(f"{amount} {asset}" for asset, amount in sorted(residual.items()))

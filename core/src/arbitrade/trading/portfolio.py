@@ -30,8 +30,10 @@ class Portfolio:
 
     # ── profit ───────────────────────────────────────────────────────────────────────────────────
 
-    def on_cycle_closed(self, closed: CycleClosed, now_ns: int) -> None:
-        """Take a cycle's end."""
+    def on_cycle_closed(
+        self, closed: CycleClosed, now_ns: int, *, is_rehearsal: bool = False
+    ) -> None:
+        """Take a cycle's end; a rehearsal has none that says anything."""
         for asset, amount in closed.flows.items():
             self.realised[asset] = self.realised.get(asset, ZERO) + amount
         gained = closed.profit_reference or ZERO
@@ -40,7 +42,7 @@ class Portfolio:
         self._today = self.realised_today(now_ns) + gained
         self._day = now_ns // _DAY_NS
         self.cycles[closed.state.value] += 1
-        if not closed.key.startswith(OPERATOR_KEY):
+        if not is_rehearsal and not closed.key.startswith(OPERATOR_KEY):
             self._judge(closed, now_ns)
 
     def restore(self, kept: ProfitMeasured, time_ns: int) -> None:

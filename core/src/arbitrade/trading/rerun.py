@@ -17,7 +17,7 @@ import orjson
 from arbitrade.clock import ReplayClock
 from arbitrade.config import Settings, load_settings
 from arbitrade.errors import ArbitradeError, MessageError, RecordingError
-from arbitrade.models import Intent, Mode, Side
+from arbitrade.models import Intent, Mode, Side, TradingState
 from arbitrade.plugins import PluginRegistry
 from arbitrade.recording import Line, RecordingReader, read_control
 from arbitrade.records import Record, decode
@@ -219,7 +219,7 @@ class Rerun:
             mode=mode,
             run_id=event.run_id,
             clock=self._clock,
-            effects=Effects(self._write, lambda _: None, lambda _: None, self._replayed.append),
+            effects=Effects(self._write, lambda _: None, self._halt, self._replayed.append),
         )
         self._rig, self._began = rig, event
         rig.trader.at(self._clock.now_ns())
@@ -242,6 +242,12 @@ class Rerun:
             if state.is_empty:
                 rig.machine.ledger.open(settings.paper.balances, event.run_id)
             paper.open(rig.machine.ledger.balances())
+
+    def _halt(self, reason: str) -> None:
+        """Do what the kill switch does at once; the command that follows is on the recording."""
+        rig = self.rig
+        rig.machine.may_begin = False
+        rig.trader.view.trading_state = TradingState.HALTED
 
     def _write(self, record: Record, run: str) -> int:
         self._written += 1

@@ -149,8 +149,9 @@ class Rig:
             self.ramp.small = state.ended[f"{name} {CycleState.COMPLETED.value}"]
             self.machine.executor = self.ramp.executor(self.real_executor)
         if state.limits is not None:
-            # Changed at run time and never changed back: they hold on.
-            values = dict(state.limits.values)
+            # Changed at run time and never changed back: they hold on, whatever the settings say;
+            # what was not changed is as the settings say now.
+            values = dict(state.limits.changed)
             values.pop("reference_asset", None)
             try:
                 self.trader.limit_book.change(values, actor=state.limits.actor)

@@ -30,6 +30,7 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import RiskRule
 from arbitrade.records import BalanceCompared, LimitsChanged, Record
+from arbitrade.risk.amounts import below
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
 from arbitrade.risk.limits import LimitBook, texts
@@ -63,6 +64,7 @@ from arbitrade.trading.view import TraderView
 log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
 _RECONCILE_TRIES = 3
+_THRESHOLD = "risk.minimum_edge_bps"
 _RETRY_NS = 2_000_000_000
 _AUDIT_NS = 300_000_000_000
 _SOON_NS = 250_000_000
@@ -210,12 +212,32 @@ class Trader:
             if refused is None:
                 refused = self._why_blocked(opportunity, plan)
             else:
+                refused = self._as_planned(refused)
                 everything = self.gate.check_all(opportunity)
                 also = tuple(other.rule for other in everything if other.rule != rule)
         elif refused is None:
             refused = Refused(opportunity, "lots", "", "", "")
         self.decisions.add(self.machine.now_ns, "refused", {"key": opportunity.key, "rule": rule})
         self.funnel.add(opportunity, outcome, self.machine.now_ns, refused=refused, also=also)
+
+    def _as_planned(self, refused: Refused) -> Refused:
+        """Name the threshold that the plan would pass: lots and depth leave less than the top."""
+        if not any(flip.parameter == _THRESHOLD for flip in refused.flips):
+            return refused
+        opportunity = refused.opportunity
+        amount, name = self.gate.cap(opportunity)
+        size = opportunity.size if amount is None else min(amount, opportunity.size)
+        plan = self._plan(opportunity, size, name)
+        if plan.blocked is not None or not plan.spent:
+            return refused
+        most = below(plan.expected_profit * 10_000 / plan.spent)
+        flips = tuple(
+            attrs.evolve(flip, needed=min(flip.needed, most))
+            if flip.parameter == _THRESHOLD
+            else flip
+            for flip in refused.flips
+        )
+        return attrs.evolve(refused, flips=flips)
 
     def _why_blocked(self, opportunity: Opportunity, plan: CyclePlan | None) -> Refused:
         if plan is None:
@@ -351,7 +373,9 @@ class Trader:
             log.warning("limits.refused", problems=list(error.problems))
             return
         version = self.limit_book.version
-        self._write(LimitsChanged(version, texts(limits), event.actor))
+        values, before = texts(limits), texts(self._settings.risk)
+        changed = {name: text for name, text in values.items() if before[name] != text}
+        self._write(LimitsChanged(version, values, event.actor, changed))
         self.decisions.add(self.machine.now_ns, "limits", {"version": version})
 
     def _flatten(self, event: Commanded) -> None:
