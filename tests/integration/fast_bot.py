@@ -347,6 +347,9 @@ class Watch:
             # The limit price may be so much worse than the plan's worst; and a fee may be taken
             # here that was to be taken from what comes out.
             allowed = plan.spent * (1 + bot.slippage) + _fees_in(cycle, cycle.start)
+            if cycle.state is CycleState.UNWINDING:
+                # Buying back what was spent of the inventory costs its fee and spread on top.
+                allowed *= Decimal("1.02")
             assert -flows.get(cycle.start, ZERO) <= allowed * Decimal("1.0001") + bot.rounding, (
                 cycle.tag,
                 flows,
