@@ -215,13 +215,14 @@ def guard(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Kill, freeze and halt bots for a long time; `-- --kills 50 --seed 3` for another one.
+    """Kill, freeze and halt bots for a long time, and soak: `-- --kills 50 --seed 3 --hours 2`.
 
     Prints what each kill hit, and how long the next start took until everything was in order.
     """
     parser = argparse.ArgumentParser(prog="nox -s chaos --")
     parser.add_argument("--kills", type=int, default=200, help="instants to be killed at")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other instants")
+    parser.add_argument("--hours", type=int, default=24, help="of market in the soak")
     chosen, more = parser.parse_known_args(session.posargs)
     session.run(
         *(UV, "run", "--quiet", "pytest", "-q", "tests/chaos", *more),
@@ -230,6 +231,11 @@ def chaos(session: nox.Session) -> None:
             "ARBITRADE_KILLS": str(chosen.kills),
             "ARBITRADE_KILLS_SEED": str(chosen.seed),
         },
+        external=True,
+    )
+    session.run(
+        *(UV, "run", "--quiet", "pytest", "-q", "tests/integration/test_fast_soak.py"),
+        env={"ARBITRADE_SOAK_HOURS": str(chosen.hours), "ARBITRADE_SOAK_SEEDS": "8"},
         external=True,
     )
 

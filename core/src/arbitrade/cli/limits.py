@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
 
 _WHY_RUNNING = (
-    "limits for the next start are in settings.toml, section risk (arbitrade config show)"
+    "limits for a start are in settings.toml, section risk (arbitrade config show); those changed "
+    "at run time hold on over it"
 )
 
 

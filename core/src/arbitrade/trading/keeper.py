@@ -11,6 +11,7 @@ import structlog
 from arbitrade.config import Settings
 from arbitrade.migrations import MigrationSeries
 from arbitrade.store.database import Database, open_database
+from arbitrade.store.retention import keep_history
 
 if TYPE_CHECKING:
     import asyncpg
@@ -48,6 +49,11 @@ class DatabaseKeeper:
                 database = await open_database(self._settings, folder=self._folder)
                 try:
                     await database.migrate(self._series)
+                    # Before the first row: one that is in a default partition already keeps its
+                    # month from being made.
+                    async with database.session() as connection:
+                        days = self._settings.database.retention_days
+                        await keep_history(connection, retention_days=days)
                 except BaseException:
                     await database.close()
                     raise
