@@ -15,6 +15,11 @@ REFUSALS: dict[str, tuple[dict[str, object], str]] = {
     "notional": ({"maximum_notional": "0.8"}, "10000"),
     "in_flight": ({"maximum_in_flight": "0.8"}, "10000"),
     "per_asset": ({"maximum_per_asset": "0.8"}, "10000"),
+    "age": ({"maximum_decision_age_s": "0.000001"}, "10000"),
+    "reserve": ({"reserve": {"USD": "9999.5"}}, "10000"),
+    "share": ({"balance_share": "0.0001"}, "5000"),
+    "inventory": ({}, "0.5"),
+    "fee": ({"minimum_edge_bps": "150"}, "10000"),
 }
 
 
@@ -58,7 +63,7 @@ def test_stated_change_makes_it_trade_and_half_of_it_does_not(case):
     risk, balance = REFUSALS[case]
     begun, flips = run(risk, D(balance))
     assert not begun
-    known = [f for f in flips if f.parameter.split(".")[0] in ("risk", "balance")]
+    known = [f for f in flips if f.parameter.split(".")[0] in ("risk", "balance", "fees")]
     assert known, flips
     for flip in known:
         needed = flip.needed

@@ -30,7 +30,6 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import RiskRule
 from arbitrade.records import BalanceCompared, LimitsChanged, Record
-from arbitrade.risk.amounts import below
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
 from arbitrade.risk.limits import LimitBook, texts
@@ -64,7 +63,6 @@ from arbitrade.trading.view import TraderView
 log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
 _RECONCILE_TRIES = 3
-_THRESHOLD = "risk.minimum_edge_bps"
 _RETRY_NS = 2_000_000_000
 _AUDIT_NS = 300_000_000_000
 _SOON_NS = 250_000_000
@@ -163,12 +161,19 @@ class Trader:
         if answer.amount is not None and answer.amount < amount:
             amount, cap = answer.amount, answer.rule
         plan = self._plan(opportunity, amount, cap)
-        if plan.blocked is not None or not self._is_worth_it(plan):
+        if plan.blocked is not None:
             self._refuse(opportunity, None, plan)
             return
         self._begin(opportunity, plan)
 
-    def _plan(self, opportunity: Opportunity, amount: Decimal, cap: str = "") -> CyclePlan:
+    def _plan(
+        self,
+        opportunity: Opportunity,
+        amount: Decimal,
+        cap: str = "",
+        *,
+        is_affordable: bool = False,
+    ) -> CyclePlan:
         machine = self.machine
         return plan_cycle(
             opportunity.key,
@@ -181,13 +186,8 @@ class Trader:
             slippage_bps=self._settings.execution.slippage_bps,
             cap=cap,
             skip=machine.skip,
-            available=machine.available,
+            available=None if is_affordable else machine.available,
         )
-
-    def _is_worth_it(self, plan: CyclePlan) -> bool:
-        """Tell whether what lots and caps left over still is above the threshold."""
-        edge = self.limit_book.limits.minimum_edge_bps
-        return plan.expected_profit * 10_000 > edge * plan.spent
 
     def _begin(self, opportunity: Opportunity, plan: CyclePlan) -> None:
         machine, limits = self.machine, self.limit_book
@@ -212,32 +212,12 @@ class Trader:
             if refused is None:
                 refused = self._why_blocked(opportunity, plan)
             else:
-                refused = self._as_planned(refused)
                 everything = self.gate.check_all(opportunity)
                 also = tuple(other.rule for other in everything if other.rule != rule)
         elif refused is None:
             refused = Refused(opportunity, "lots", "", "", "")
         self.decisions.add(self.machine.now_ns, "refused", {"key": opportunity.key, "rule": rule})
         self.funnel.add(opportunity, outcome, self.machine.now_ns, refused=refused, also=also)
-
-    def _as_planned(self, refused: Refused) -> Refused:
-        """Name the threshold that the plan would pass: lots and depth leave less than the top."""
-        if not any(flip.parameter == _THRESHOLD for flip in refused.flips):
-            return refused
-        opportunity = refused.opportunity
-        amount, name = self.gate.cap(opportunity)
-        size = opportunity.size if amount is None else min(amount, opportunity.size)
-        plan = self._plan(opportunity, size, name)
-        if plan.blocked is not None or not plan.spent:
-            return refused
-        most = below(plan.expected_profit * 10_000 / plan.spent)
-        flips = tuple(
-            attrs.evolve(flip, needed=min(flip.needed, most))
-            if flip.parameter == _THRESHOLD
-            else flip
-            for flip in refused.flips
-        )
-        return attrs.evolve(refused, flips=flips)
 
     def _why_blocked(self, opportunity: Opportunity, plan: CyclePlan | None) -> Refused:
         if plan is None:
@@ -249,7 +229,8 @@ class Trader:
             instruments=self.machine.instruments,
             rules=self.gate.rules,
             slippage_bps=self._settings.execution.slippage_bps,
-            replan=lambda amount: self._plan(opportunity, amount),
+            # What if there were more: the wallet there is must not answer that.
+            replan=lambda amount: self._plan(opportunity, amount, is_affordable=True),
         )
 
     def _suspended(self, opportunity: Opportunity) -> Refused | None:
