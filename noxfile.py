@@ -51,7 +51,13 @@ HOT_PATH_SUITES = [
     *("core/tests/test_app.py", "core/tests/test_engine.py", "core/tests/test_hot_finding.py"),
     *("core/tests/test_doctor.py", "core/tests/test_recording.py", "core/tests/test_hot.py"),
     *("core/tests/test_compiled_books.py", "core/tests/test_walk.py"),
-    *("plugins/kraken/tests", "plugins/triangular/tests"),
+    *(
+        str(path.relative_to(ROOT))
+        for name in ("checksum", "decoder", "faults", "feed", "messages", "record", "wire")
+        for path in sorted(ROOT.glob(f"plugins/kraken/tests/test_{name}*.py"))
+    ),
+    *("plugins/kraken/tests/test_transport.py", "plugins/kraken/tests/test_picows_front.py"),
+    "plugins/triangular/tests",
     *("tests/integration/test_detect.py", "tests/integration/test_detect_equals_oracle.py"),
     "tests/integration/test_recorded_data.py",
 ]
