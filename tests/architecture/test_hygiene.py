@@ -10,15 +10,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Put together here so that this file does not contain what it looks for.
 REGISTRIES = [
-    "pypi" + ".org",
-    "pythonhosted" + ".org",
-    "npmjs" + ".org",
-    "npmjs" + ".com",
-    "yarnpkg" + ".com",
-    "crates" + ".io",
-    "docker" + ".io",
-    "ghcr" + ".io",
-    "anaconda" + ".org",
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("yarnpkg", "com"),
+        ("crates", "io"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("anaconda", "org"),
+    )
 ]
 MACHINE_PATH = re.compile(r"(?<![\w.~/])/(?:work|root|home/\w+|Users/\w+|opt/\w+)/|[A-Z]:\\Users")
 NEIGHBOUR = re.compile(r"\.\./shared\b")

@@ -52,7 +52,7 @@ class RiskView(Protocol):
         """Return a book, None while there is none."""
 
     def book_age_s(self, symbol: str) -> float | None:
-        """Return seconds since the last message of a book was handled; None without one."""
+        """Return seconds since the venue's time of a book's last message; None without one."""
 
     @property
     def decision_age_s(self) -> float | None:

@@ -20,7 +20,7 @@ class ExecutionSettings:
     )
     leg_order: Literal["as_found", "least_liquid_first"] = setting(
         "as_found",
-        "Which leg goes first where balances allow a choice.",
+        "Which leg a parallel cycle sends first; the others follow at once.",
     )
     slippage_bps: Decimal = setting(
         Decimal(2),

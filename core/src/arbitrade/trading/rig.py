@@ -17,7 +17,7 @@ from arbitrade.execution.latencies import parse_latency
 from arbitrade.execution.paper import PaperLatencies, PaperVenue
 from arbitrade.models import Alert, CycleState, Instruments, Mode
 from arbitrade.plugins import PluginRegistry, PluginToggled
-from arbitrade.protocols import Clock, CycleWatcher, Detector, PairWatcher, RiskRule, Venue
+from arbitrade.protocols import Clock, CycleWatcher, Detector, PairWatcher, Venue
 from arbitrade.records import CycleClosed, Record
 from arbitrade.trading.cycles import Cycle
 from arbitrade.trading.decisions import Decisions
@@ -77,7 +77,6 @@ class Rig:
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._parallel_rules: tuple[RiskRule, ...] = ()
         self.is_live = mode is Mode.LIVE
         self.decisions = Decisions(effects.decided)
         ports = Ports(

@@ -8,7 +8,6 @@ nowhere else.
 
 import asyncio
 import gc
-import getpass
 import os
 import re
 import uuid
@@ -43,7 +42,7 @@ from arbitrade.errors import (
 )
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.models import Alert, ConnectionLost, Mode, Severity, TradingState
-from arbitrade.plugins import PluginRegistry, PluginToggled
+from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import Account, Service, TradingVenue, Venue
 from arbitrade.records import (
     CRITICAL,
@@ -239,7 +238,6 @@ class TradingSession:
         self._was_account_ready = False
         self._is_ready_to_trade = asyncio.Event()
         self._recovering: list[str] = []
-        self._last_decided: Decided | None = None
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
@@ -840,7 +838,6 @@ class TradingSession:
         )
 
     def _on_decision(self, decided: Decided) -> None:
-        self._last_decided = decided
         self._tape.event(decided, self.clock.now_ns())
 
     def _on_tape(self, error: RecordingError) -> None:
@@ -1119,14 +1116,3 @@ def _first(group: BaseExceptionGroup[ArbitradeError]) -> ArbitradeError:
         error = error.exceptions[0]
     assert isinstance(error, ArbitradeError)
     return error
-
-
-def operator() -> str:
-    """Return the operating system's user, for the audit."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
-
-
-__all__ = ["PluginToggled", "RunReport", "TradingSession", "operator"]

@@ -22,7 +22,6 @@ from arbitrade.models import (
     ExecutionReport,
     MarketEvent,
     Opportunity,
-    VenueStateChanged,
 )
 from arbitrade.recording.control import write_control
 from arbitrade.trading.clock import RunClock
@@ -73,7 +72,6 @@ class Shell:
         """From a frame's bytes to everything it showed decided, orders written down included."""
         self.on_connection_lost: Callable[[int, ConnectionLost], None] | None = None
         self.on_account_ready: Callable[[bool, str], None] | None = None
-        self.on_venue_state: Callable[[VenueStateChanged], None] | None = None
         self.on_failure: Callable[[Exception], None] | None = None
         """Takes what handling an event raised, none of which is to be expected; None raises."""
         self.frames = 0
@@ -104,8 +102,6 @@ class Shell:
         event = engine.on_frame(frame)
         self.frames += 1
         self._tape.frame(frame, connection, now)
-        if event is not None:
-            self._on_market_event(event)
         self._settle()
         return event
 
@@ -125,10 +121,6 @@ class Shell:
             if self.on_connection_lost is not None:
                 self.on_connection_lost(connection, event)
         self._settle()
-
-    def _on_market_event(self, event: MarketEvent) -> None:
-        if isinstance(event, VenueStateChanged) and self.on_venue_state is not None:
-            self.on_venue_state(event)
 
     # ── the account ──────────────────────────────────────────────────────────────────────────────
 

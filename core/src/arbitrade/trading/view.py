@@ -35,8 +35,6 @@ class TraderView:
         self.event_lag_s = 0.0
         self.facts: Mapping[str, Decimal] = {}
         self.venue_state_of: Callable[[], VenueState] = lambda: VenueState.ONLINE
-        self.seen_at: dict[str, int] = {}
-        """When the last message of each book was handled."""
         self._message_ns: int | None = None
 
     def at_message(self, opportunity: Opportunity) -> None:
