@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from arbitrade import Alert, Severity
-from arbitrade.alerts import Alerts
+from arbitrade.alerts.dispatch import Alerts
 from arbitrade.errors import ArbitradeError
 
 

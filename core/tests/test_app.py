@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from arbitrade import Changed, Instruments, Opportunity, OrderBook, hookimpl
-from arbitrade.app import assemble
 from arbitrade.config import Settings
+from arbitrade.engine.assembly import assemble
 from arbitrade.models import InstrumentsChanged
 from arbitrade.plugins import PluginRegistry
 from arbitrade.testing.factories import make_instrument

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade.attribution import CycleJourney, LegJourney, attribute
+from arbitrade.accounting.attribution import CycleJourney, LegJourney, attribute
 from arbitrade.execution.walk import plan_cycle
 from arbitrade.models import Attribution, CyclePlan, Leg, LegQuote, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade import records
-from arbitrade.audit import GENESIS, AuditChain, AuditEntry, verify
+from arbitrade.accounting.audit import GENESIS, AuditChain, AuditEntry, verify
 from arbitrade.store.database import Database
 
 TEXTS = st.text(max_size=20)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from arbitrade.book import BookState, OrderBook
 from arbitrade.models import Changed, Level, Side
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 from arbitrade.testing.factories import make_instrument
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
 
 DEPTHS = st.sampled_from([1, 3, 10, 12, 25])
 

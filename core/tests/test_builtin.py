@@ -4,10 +4,10 @@ import pytest
 import structlog
 
 from arbitrade import Alert, Severity
-from arbitrade.builtin import COMMANDS
 from arbitrade.config import Settings
 from arbitrade.models import CycleState
 from arbitrade.plugins import PluginRegistry
+from arbitrade.plugins.builtin import COMMANDS
 from arbitrade.pricing import FeeSchedule
 from arbitrade.testing.desk import FakeDesk
 from arbitrade.testing.factories import make_book

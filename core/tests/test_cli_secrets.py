@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 
 from arbitrade import Secret, SettingsSection, hookimpl
 from arbitrade.cli import CommandLine, arbitrade
-from arbitrade.config import load_settings
+from arbitrade.config.load import load_settings
+from arbitrade.config.stores import VaultStore
+from arbitrade.config.vault import KeyDerivation
 from arbitrade.plugins import PluginRegistry
-from arbitrade.secret_stores import VaultStore
-from arbitrade.vault import KeyDerivation
 
 CANARY = "canary-88e1-do-not-show"
 NAME = "exchange.api_key"
@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     """Run a command as `main` does, with one plugin, settings from `tmp_path`, no keyring."""
     monkeypatch.setenv("ARBITRADE_SECRETS__KEYRING", "false")
     monkeypatch.setenv("ARBITRADE_VAULT_PASSPHRASE", "correct horse")
-    monkeypatch.setattr("arbitrade.vault.DEFAULT_COST", KeyDerivation(64, 1, 1))
+    monkeypatch.setattr("arbitrade.config.vault.DEFAULT_COST", KeyDerivation(64, 1, 1))
 
     def run(*args: str, stdin: str | None = None) -> Result:
         line = CommandLine(tmp_path)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from arbitrade import OrderBook
 from arbitrade.book import BookState
-from arbitrade.hot.books import CompiledBook
+from arbitrade.engine.compiled_book import CompiledBook
 from arbitrade.models import Level
 from arbitrade.testing.factories import make_instrument
 

@@ -15,7 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from arbitrade import Secret, Settings, SettingsSection, Severity
-from arbitrade.config import FeeSettings, load_settings, setting
+from arbitrade.config import FeeSettings, setting
+from arbitrade.config.load import load_settings
 from arbitrade.errors import ConfigError, PluginError
 from arbitrade.pricing import FeeConvention
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 import attrs
 
 from arbitrade import Secret, SettingsSection, Severity, setting
-from arbitrade.config_example import example
-from arbitrade.config_show import plain_value, toml_value
+from arbitrade.config.example import example
+from arbitrade.config.show import plain_value, toml_value
 from arbitrade.pricing import FeeConvention
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arbitrade import AlertSink, Store, Venue
-from arbitrade.alerts import LogSink
+from arbitrade.alerts.log_sink import LogSink
 from arbitrade.store.jsonl import JsonLinesStore
 from arbitrade.testing.contracts import AlertSinkContract, StoreContract, VenueContract
 from arbitrade.testing.venue import EventVenue

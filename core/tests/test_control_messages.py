@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade import loops
 from arbitrade.api import BotState, LatencyRow
 from arbitrade.control import messages
 from arbitrade.control.client import ControlClient, read_state
@@ -19,6 +18,7 @@ from arbitrade.control.messages import Request
 from arbitrade.control.server import ControlServer, state_json
 from arbitrade.errors import ArbitradeError, ControlError
 from arbitrade.models import CycleState, Mode, TradingState
+from arbitrade.process import loops
 from arbitrade.testing.bot import FakeBot, make_bot_state, make_open_cycle
 
 TEXTS = st.text(max_size=30)

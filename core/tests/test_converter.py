@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade import Secret, Severity
-from arbitrade.converter import Text, converter
+from arbitrade.config.converter import Text, converter
 
 
 class Colour(enum.Enum):

@@ -16,14 +16,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from arbitrade.config import DatabaseSettings, RuntimeSettings, Settings, load_settings
+from arbitrade.config import DatabaseSettings, RuntimeSettings, Settings
+from arbitrade.config.load import load_settings
 from arbitrade.errors import ConfigError, DatabaseError, DatabaseUnavailableError, SchemaError
 from arbitrade.secrets import Secret
 from arbitrade.store import database as database_module
 from arbitrade.store.database import connect, open_database
-from arbitrade.store.embedded_account import server_account
-from arbitrade.store.embedded_binaries import find_binaries
-from arbitrade.store.embedded_process import Cluster
+from arbitrade.store.embedded.account import server_account
+from arbitrade.store.embedded.binaries import find_binaries
+from arbitrade.store.embedded.process import Cluster
 from arbitrade.store.target import embedded_folder, server_dsn, shown
 from arbitrade.testing.postgres import core_series
 

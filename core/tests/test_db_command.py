@@ -25,9 +25,9 @@ from arbitrade.secrets import Secret
 from arbitrade.store.backup import back_up, restore
 from arbitrade.store.clients import ClientTarget, client_program
 from arbitrade.store.database import connect
-from arbitrade.store.embedded_account import server_account
-from arbitrade.store.embedded_binaries import find_binaries
-from arbitrade.store.embedded_process import Cluster
+from arbitrade.store.embedded.account import server_account
+from arbitrade.store.embedded.binaries import find_binaries
+from arbitrade.store.embedded.process import Cluster
 from arbitrade.testing.postgres import core_series
 
 VARIABLES = ("HOST", "PORT", "USER", "PASSWORD", "PASSWORD_FILE", "DATABASE")

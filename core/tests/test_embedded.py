@@ -19,19 +19,19 @@ import psutil
 import pytest
 
 from arbitrade.errors import DatabaseError
-from arbitrade.store import embedded_account
-from arbitrade.store.embedded import LEASE, EmbeddedPostgres
-from arbitrade.store.embedded_account import Account, reachable_binaries, server_account
-from arbitrade.store.embedded_binaries import find_binaries
-from arbitrade.store.embedded_postmaster import Postmaster
-from arbitrade.store.embedded_process import Cluster
+from arbitrade.store.embedded import account as embedded_account
+from arbitrade.store.embedded.account import Account, reachable_binaries, server_account
+from arbitrade.store.embedded.binaries import find_binaries
+from arbitrade.store.embedded.postmaster import Postmaster
+from arbitrade.store.embedded.process import Cluster
+from arbitrade.store.embedded.server import LEASE, EmbeddedPostgres
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from arbitrade.store.embedded import EmbeddedPostgres
+from arbitrade.store.embedded.server import EmbeddedPostgres
 
 
 async def hold():

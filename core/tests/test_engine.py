@@ -8,7 +8,7 @@ import pytest
 from arbitrade import Changed, Instruments, OrderBook
 from arbitrade.book import BookState
 from arbitrade.clock import ReplayClock
-from arbitrade.engine import Engine
+from arbitrade.engine.engine import Engine
 from arbitrade.errors import MessageError, PluginError
 from arbitrade.models import (
     Batch,

@@ -11,7 +11,7 @@ from arbitrade.models import CycleState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.testing.desk import FakeDesk
 from arbitrade.testing.factories import make_book
-from arbitrade.trading.kernel import Process
+from arbitrade.trading.machine.kernel import Process
 
 D = Decimal
 FREE = FeeSchedule(D(0))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrade.config.trading import PaperSettings
 from arbitrade.errors import ConfigError
-from arbitrade.execution.latencies import Latency, parse_latency
-from arbitrade.execution.settings import PaperSettings
+from arbitrade.trading.gateways.latencies import Latency, parse_latency
 
 MS = 1_000_000
 

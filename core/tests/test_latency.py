@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from arbitrade.latency import Latency, timer_overhead_ns
+from arbitrade.process.latency import Latency, timer_overhead_ns
 
 
 def test_percentiles_are_those_of_the_sorted_durations() -> None:

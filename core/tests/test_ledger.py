@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrade.accounting.ledger import Ledger
 from arbitrade.errors import ArbitradeError
-from arbitrade.ledger import Ledger
 from arbitrade.models import BalanceChange, ExecutionReport, Fee, OrderStatus, Side
 from arbitrade.records import Posting, TransactionBooked
 from arbitrade.testing.factories import make_instrument

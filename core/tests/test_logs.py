@@ -11,7 +11,7 @@ import structlog
 
 from arbitrade import Secret
 from arbitrade.config import LogSettings
-from arbitrade.logs import configure, is_secret_name
+from arbitrade.process.logs import configure, is_secret_name
 
 CANARY = 'canary-"e7\n04-do-not-show'
 """With a quote and a line break, which JSON and `repr` write differently."""

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from arbitrade import loops
 from arbitrade.errors import ConfigError
+from arbitrade.process import loops
 
 FAST = "winloop" if sys.platform == "win32" else "uvloop"
 

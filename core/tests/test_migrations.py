@@ -3,9 +3,9 @@ import re
 import pytest
 
 from arbitrade import MigrationSeries
-from arbitrade.builtin import migrations_folder
 from arbitrade.errors import PluginError
 from arbitrade.plugins import PluginRegistry
+from arbitrade.plugins.builtin import migrations_folder
 
 
 def series(folder, *names: str) -> MigrationSeries:

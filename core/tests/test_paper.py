@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade.execution.paper import PaperVenue
 from arbitrade.models import (
     ExecutionReport,
     InstrumentStatus,
@@ -19,7 +18,14 @@ from arbitrade.models import (
 )
 from arbitrade.records import CycleClosed
 from arbitrade.testing.trading import START_NS, TradingBench
-from arbitrade.trading.events import Execution, LookUpFailed, OrderAnswer, OrderFound, TradingEvent
+from arbitrade.trading.gateways.paper import PaperVenue
+from arbitrade.trading.machine.events import (
+    Execution,
+    LookUpFailed,
+    OrderAnswer,
+    OrderFound,
+    TradingEvent,
+)
 
 D = Decimal
 

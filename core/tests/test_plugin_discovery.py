@@ -128,7 +128,7 @@ def test_name_that_no_plugin_may_have_is_refused(install, name):
 
 def test_plugin_that_calls_itself_core_does_not_replace_core(install):
     install("core", distribution="arbitrade-odd")
-    assert discover()["core"].target == "arbitrade.builtin"
+    assert discover()["core"].target == "arbitrade.plugins.builtin"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from arbitrade.errors import ConfigError, PluginError, UsageError
 from arbitrade.plugins import PluginRegistry, PluginState
 from arbitrade.plugins.checks import SampleView, sample_instruments
 from arbitrade.protocols import Venue
-from arbitrade.risk import core_rules
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
@@ -334,7 +334,7 @@ class Demanding:
         ([SettingsSection("bell", Own), SettingsSection("bell", Own)], "beside another"),
         ([SettingsSection("bell", int)], "has to be an attrs class"),
         ([SettingsSection("bell", Demanding)], "whose level has no default"),
-        ([Own], r"has to be a arbitrade\.config_fields\.SettingsSection"),
+        ([Own], r"has to be a arbitrade\.config\.fields\.SettingsSection"),
     ],
 )
 def test_section_that_is_not_the_plugins_own_or_has_no_defaults_is_refused(sections, complaint):

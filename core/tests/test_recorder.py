@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from arbitrade.engine import Engine
+from arbitrade.engine.engine import Engine
 from arbitrade.models import BookDelta, InstrumentsChanged, MarketEvent, Subscribed, Unsubscribed
 from arbitrade.recording import RecordingReader, RecordingWriter
 from arbitrade.recording.recorder import Recorder

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from arbitrade import records
 from arbitrade.errors import ArbitradeError, MessageError
 from arbitrade.records import KINDS, RunEnded, decode, encode
-from arbitrade.trading import events
-from arbitrade.trading.events import TimeCame, read_event, write_event
+from arbitrade.trading.machine import events
+from arbitrade.trading.machine.events import TimeCame, read_event, write_event
 
 RUN = "0192f0c4-7a10-7cc2-9a54-0d6a1c1f9a77"
 _PLAIN: Mapping[Any, st.SearchStrategy[Any]] = {

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from arbitrade.audit import AuditChain
+from arbitrade.accounting.audit import AuditChain
 from arbitrade.cli import CommandLine, arbitrade
 from arbitrade.cli.tables import exact, lines_of
 from arbitrade.plugins import PluginRegistry

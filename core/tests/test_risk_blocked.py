@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from arbitrade.execution.walk import plan_cycle
 from arbitrade.models import CyclePlan, Instruments, Leg, Opportunity, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule
-from arbitrade.risk import core_rules, refuse_blocked, smallest_input
+from arbitrade.risk import refuse_blocked, smallest_input
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.risk import FakeRiskView, make_opportunity
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrade.config.risk import RiskLimits
 from arbitrade.models import Flip, Leg, Opportunity, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule, net_edge_bps
-from arbitrade.risk import core_rules
 from arbitrade.risk.amounts import above, below, step
-from arbitrade.risk_limits import RiskLimits
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.factories import make_book, make_instrument
 from arbitrade.testing.risk import TRIANGLE, FakeRiskView, make_opportunity
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from arbitrade.errors import PluginError
 from arbitrade.models import Opportunity, Refused
-from arbitrade.risk import Cap, RiskGate, core_rules
+from arbitrade.risk import Cap, RiskGate
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.risk import FakeRiskView, make_opportunity
 
 FOUND = make_opportunity()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade.config_structure import structure_section
+from arbitrade.config.risk import RiskLimits
+from arbitrade.config.structure import structure_section
 from arbitrade.errors import ConfigError
 from arbitrade.risk import LimitBook
 from arbitrade.risk.limits import texts
-from arbitrade.risk_limits import RiskLimits
 
 START = RiskLimits(reserve={"USD": Decimal(100)})
 

@@ -13,7 +13,8 @@ from arbitrade.config import Settings
 from arbitrade.models import Instruments, InstrumentStatus, TradingState, VenueState
 from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import RiskView
-from arbitrade.risk import MinimumEdge, RiskGate, core_rules
+from arbitrade.risk import MinimumEdge, RiskGate
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.risk.quiet import QuietView
 from arbitrade.testing.factories import make_book, make_instrument
 from arbitrade.testing.risk import FakeRiskView, make_opportunity

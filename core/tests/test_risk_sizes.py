@@ -8,14 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from arbitrade.models import Leg, Side
-from arbitrade.risk import (
-    BalanceLimit,
-    MaximumInFlight,
-    MaximumNotional,
-    MaximumPerAsset,
-    RiskGate,
-    core_rules,
-)
+from arbitrade.risk import BalanceLimit, MaximumInFlight, MaximumNotional, MaximumPerAsset, RiskGate
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.factories import make_book
 from arbitrade.testing.risk import FakeRiskView, make_opportunity
 

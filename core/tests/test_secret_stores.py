@@ -8,10 +8,11 @@ import attrs
 import pytest
 
 from arbitrade import Secret, SettingsSection
-from arbitrade.config import SecretSettings, load_settings
+from arbitrade.config import SecretSettings
+from arbitrade.config.load import load_settings
+from arbitrade.config.stores import KeyringStore, SecretStores, VaultStore
+from arbitrade.config.vault import KeyDerivation
 from arbitrade.errors import SecretError
-from arbitrade.secret_stores import KeyringStore, SecretStores, VaultStore
-from arbitrade.vault import KeyDerivation
 
 keyring = pytest.importorskip("keyring", reason="needs arbitrade-core[vault]")
 pytest.importorskip("cryptography", reason="needs arbitrade-core[vault]")
@@ -69,7 +70,7 @@ def store_on(backend: DictKeyring) -> KeyringStore:
 @pytest.fixture(autouse=True)
 def _cheap_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend no time on making keys; test_vault.py looks at the real cost."""
-    monkeypatch.setattr("arbitrade.vault.DEFAULT_COST", KeyDerivation(64, 1, 1))
+    monkeypatch.setattr("arbitrade.config.vault.DEFAULT_COST", KeyDerivation(64, 1, 1))
 
 
 @attrs.frozen

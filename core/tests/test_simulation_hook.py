@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from arbitrade import Secret, SettingsSection, hookimpl, setting
-from arbitrade.config import Settings, load_settings
-from arbitrade.config_show import origin_in
+from arbitrade.config import Settings
+from arbitrade.config.load import load_settings
+from arbitrade.config.show import origin_in
 from arbitrade.errors import ConfigError, PluginError, UsageError
 from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import Flow

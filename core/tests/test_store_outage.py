@@ -16,7 +16,7 @@ import pytest
 
 from arbitrade.journal import FsyncPolicy, Journal
 from arbitrade.store.database import set_codecs
-from arbitrade.store.embedded import EmbeddedPostgres
+from arbitrade.store.embedded.server import EmbeddedPostgres
 from arbitrade.store.position import JournalKey, identify
 from arbitrade.store.schema import migrate
 from arbitrade.store.writer import JournalWriter

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
-from arbitrade.testing.market.__main__ import main
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
+from arbitrade.synthetic.__main__ import main
 
 ROUGH = MarketSettings(seed=5, pairs=30, frames=6_000).rough()
 
@@ -91,7 +91,7 @@ def test_bytes_are_those_of_every_machine_and_python() -> None:
 
 def test_hash_seed_does_not_matter() -> None:
     code = (
-        "import hashlib; from arbitrade.testing.market import *;"
+        "import hashlib; from arbitrade.synthetic import *;"
         "m = SyntheticMarket(MarketSettings(seed=5, pairs=30, frames=500).rough());"
         "print(hashlib.sha256(b''.join(m.frames())).hexdigest())"
     )

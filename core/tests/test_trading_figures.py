@@ -5,14 +5,14 @@ from decimal import Decimal
 import attrs
 import pytest
 
+from arbitrade.accounting.portfolio import Portfolio
+from arbitrade.accounting.valuation import Valuation
 from arbitrade.models import CycleState, Refused
 from arbitrade.records import CycleClosed, OpportunitySeen
 from arbitrade.testing.risk import make_opportunity
 from arbitrade.testing.trading import TradingBench
-from arbitrade.trading.decisions import Decisions
-from arbitrade.trading.funnel import Funnel
-from arbitrade.trading.portfolio import Portfolio
-from arbitrade.trading.valuation import Valuation
+from arbitrade.trading.machine.decisions import Decisions
+from arbitrade.trading.machine.funnel import Funnel
 
 D = Decimal
 DAY = 86_400_000_000_000

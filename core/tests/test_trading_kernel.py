@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from arbitrade.trading.kernel import Process, Timers, Wait
+from arbitrade.trading.machine.kernel import Process, Timers, Wait
 
 
 class Ends:

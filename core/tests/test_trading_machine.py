@@ -18,8 +18,8 @@ from arbitrade.models import (
 )
 from arbitrade.records import BalanceCompared, CycleClosed, ExecutionBooked, TransactionBooked
 from arbitrade.testing.trading import START_NS, TradingBench
-from arbitrade.trading import journeys
-from arbitrade.trading.events import (
+from arbitrade.trading.machine import marks
+from arbitrade.trading.machine.events import (
     AccountReady,
     BalanceMoved,
     BalancesTold,
@@ -219,7 +219,7 @@ def test_figures_that_cannot_be_made_keep_no_cycle_open(monkeypatch):
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(journeys, "journey", fail)
+    monkeypatch.setattr(marks, "journey", fail)
     bench = TradingBench({"USD": 1_000})
     bench.find()
     while not bench.written(CycleClosed):

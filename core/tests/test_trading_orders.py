@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade.desk_roles import CycleDesk
 from arbitrade.models import BalanceChange, CycleState, OrderState, OrderStatus
+from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import ExecutionBooked, OrderEnded
 from arbitrade.testing.trading import TradingBench
-from arbitrade.trading.events import (
+from arbitrade.trading.machine.events import (
     BalanceMoved,
     Execution,
     LookUpFailed,
@@ -21,7 +21,7 @@ from arbitrade.trading.events import (
     OrderFound,
     TradingEvent,
 )
-from arbitrade.trading.orders import OrderTable, TrackedOrder
+from arbitrade.trading.machine.orders import OrderTable, TrackedOrder
 
 D = Decimal
 

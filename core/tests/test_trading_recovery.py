@@ -19,8 +19,8 @@ from arbitrade.records import (
     decode,
 )
 from arbitrade.testing.trading import SECOND, TradingBench
-from arbitrade.trading.events import Commanded
-from arbitrade.trading.recovery import Recovered
+from arbitrade.trading.machine.events import Commanded
+from arbitrade.trading.machine.recovery import Recovered
 
 D = Decimal
 type Row = tuple[int, str, Record]

@@ -8,10 +8,16 @@ import pytest
 
 from arbitrade.recording import RecordingReader
 from arbitrade.testing.trading import TradingBench
-from arbitrade.trading.clock import RunClock
-from arbitrade.trading.events import AccountReady, Commanded, JournalTold, TimeCame, TradingEvent
-from arbitrade.trading.shell import Shell
-from arbitrade.trading.tape import Tape
+from arbitrade.trading.machine.events import (
+    AccountReady,
+    Commanded,
+    JournalTold,
+    TimeCame,
+    TradingEvent,
+)
+from arbitrade.trading.run.clock import RunClock
+from arbitrade.trading.run.shell import Shell
+from arbitrade.trading.run.tape import Tape
 
 
 class Clocks:

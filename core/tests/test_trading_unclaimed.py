@@ -5,8 +5,8 @@ import attrs
 from arbitrade.models import ExecutionReport
 from arbitrade.records import ExecutionBooked
 from arbitrade.testing.trading import TradingBench
-from arbitrade.trading.events import Commanded, Execution, OrderAnswer
-from arbitrade.trading.orders import TrackedOrder
+from arbitrade.trading.machine.events import Commanded, Execution, OrderAnswer
+from arbitrade.trading.machine.orders import TrackedOrder
 
 
 def unanswered(bench: TradingBench) -> tuple[TrackedOrder, ExecutionReport]:

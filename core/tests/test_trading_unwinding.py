@@ -6,14 +6,14 @@ import attrs
 import pytest
 
 from arbitrade.config import Settings
-from arbitrade.desk_roles import CycleDesk
+from arbitrade.config.risk import RiskLimits
 from arbitrade.execution.parallel import ParallelExecutor
 from arbitrade.models import CycleState, InstrumentStatus, OrderRole, Severity, Side
+from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, UnwindDecided
-from arbitrade.risk_limits import RiskLimits
 from arbitrade.testing.trading import TradingBench
-from arbitrade.trading.events import OrderAnswer
-from arbitrade.trading.unwinding import _MOST_ORDERS
+from arbitrade.trading.machine.events import OrderAnswer
+from arbitrade.trading.machine.unwinding import _MOST_ORDERS
 
 D = Decimal
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.book import BookState, OrderBook
-from arbitrade.desk_roles import WayOut
 from arbitrade.execution.unwind import UnwindOptimiser, UnwindTerms, ways_out
 from arbitrade.models import (
     Instruments,
@@ -22,8 +21,9 @@ from arbitrade.models import (
     UnwindCandidate,
     UnwindDecision,
 )
+from arbitrade.plain_json import from_json, to_json
 from arbitrade.pricing import FeeSchedule
-from arbitrade.records import from_json, to_json
+from arbitrade.protocols.execution import WayOut
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books, fee_schedules, instruments
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrade import Secret
+from arbitrade.config.vault import KeyDerivation, Vault
 from arbitrade.errors import SecretError
-from arbitrade.vault import KeyDerivation, Vault
 
 pytest.importorskip("cryptography", reason="needs arbitrade-core[vault]")
 pytest.importorskip("argon2", reason="needs arbitrade-core[vault]")

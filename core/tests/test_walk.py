@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.book import OrderBook
+from arbitrade.engine.compiled_book import CompiledSide
 from arbitrade.errors import BrokenCycleError
 from arbitrade.execution.walk import expected_fee, fee_asset, fee_in, net_flow, quote_leg
-from arbitrade.hot.books import CompiledSide
 from arbitrade.models import ExecutionReport, Fee, FeeAsset, LegQuote, Level, OrderStatus, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule
 from arbitrade.testing.factories import make_book, make_instrument

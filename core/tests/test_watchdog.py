@@ -7,8 +7,8 @@ import attrs
 import pytest
 import structlog
 
+from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Service
-from arbitrade.watchdog import Watchdog
 
 
 @attrs.define

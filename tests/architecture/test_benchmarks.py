@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "tests" / "benchmarks"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from arbitrade.config import SettingsSection, load_settings
-from arbitrade.config_example import example
+from arbitrade.config import SettingsSection
+from arbitrade.config.example import example
+from arbitrade.config.load import load_settings
 from arbitrade.plugins import discover
 
 ROOT = Path(__file__).parents[2]

@@ -33,7 +33,7 @@ from measuring import (
     write_recording,
 )
 
-from arbitrade.testing.market import MarketSettings
+from arbitrade.synthetic import MarketSettings
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 _BOOK = b'{"channel":"book"'

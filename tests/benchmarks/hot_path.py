@@ -47,11 +47,11 @@ from measuring import (
 )
 
 from arbitrade.book import OrderBook
-from arbitrade.engine import Engine
-from arbitrade.latency import timer_overhead_ns
+from arbitrade.engine.engine import Engine
 from arbitrade.models import BookDelta, Changed, Instruments, Side
 from arbitrade.pricing import FeeSchedule
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
+from arbitrade.process.latency import timer_overhead_ns
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector

@@ -33,7 +33,7 @@ import attrs
 from measuring import command_line, frozen_garbage, machine, today
 
 from arbitrade.journal import FsyncPolicy, Journal
-from arbitrade.loops import run
+from arbitrade.process.loops import run
 
 PAYLOAD = (
     b'{"type":"intent","client_id":"b7c4a2d0-5a0e-4c8e-9a38-0f3a5d1c2e77","cycle":"c-000123",'

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import attrs
 
-from arbitrade.app import assemble
 from arbitrade.config import Settings
-from arbitrade.engine import Engine
+from arbitrade.engine.assembly import assemble
+from arbitrade.engine.engine import Engine
 from arbitrade.hot import INTERPRETED, REQUIRED
 from arbitrade.models import Opportunity
 from arbitrade.plugins import discover
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 
 KINDS = ("compiled", "interpreted")
 

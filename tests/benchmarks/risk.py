@@ -17,7 +17,8 @@ import click
 
 from arbitrade.models import Opportunity, Side
 from arbitrade.pricing import net_edge_bps
-from arbitrade.risk import RiskGate, core_rules
+from arbitrade.risk import RiskGate
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.risk import FakeRiskView, make_opportunity
 
 TURNS = 7

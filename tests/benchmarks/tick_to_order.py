@@ -24,12 +24,12 @@ from pathlib import Path
 import attrs
 from measuring import command_line, machine, replace_part, today
 
-from arbitrade.config import load_settings
-from arbitrade.logs import configure
-from arbitrade.loops import run
+from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import discover
-from arbitrade.trading.session import TradingSession
+from arbitrade.process.logs import configure
+from arbitrade.process.loops import run
+from arbitrade.trading.run.session import TradingSession
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 PART = "tick to order"

@@ -45,12 +45,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from arbitrade.engine import Engine
-from arbitrade.hot.engine import CompiledEngine
-from arbitrade.loops import LoopName, loop_factory
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
-from arbitrade_kraken.transport import OnBuffer
-from arbitrade_kraken.transports import choose_transport
+from arbitrade.engine.compiled import CompiledEngine
+from arbitrade.engine.engine import Engine
+from arbitrade.process.loops import LoopName, loop_factory
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
+from arbitrade_kraken.wire.choosing import choose_transport
+from arbitrade_kraken.wire.opening import OnBuffer
 
 MAX_SIZE = 64 * 1024 * 1024
 CHUNK = 64

@@ -21,18 +21,18 @@ import asyncpg
 import attrs
 import orjson
 
+from arbitrade.accounting.audit import AuditEntry, verify
 from arbitrade.api import Answer, BotState
-from arbitrade.audit import AuditEntry, verify
 from arbitrade.control.client import ControlClient
 from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
-from arbitrade_kraken.simulator.accounts import Tier
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.keys import Tier
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 ACCOUNT = "main"
 START_S = 30.0

@@ -18,12 +18,12 @@ from arbitrade.journal.files import SegmentFiles
 from arbitrade.models import ExecutionReport, Intent, OrderRole, PlannedOrder
 from arbitrade.records import Record
 from arbitrade.store import writer as store_writer
-from arbitrade.trading.cycles import Cycle
-from arbitrade.trading.events import OrderAnswer
-from arbitrade.trading.live import LiveGateway
-from arbitrade.trading.machine import Machine
-from arbitrade.trading.orders import TrackedOrder
-from arbitrade.trading.session import TradingSession
+from arbitrade.trading.gateways.live import LiveGateway
+from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.events import OrderAnswer
+from arbitrade.trading.machine.machine import Machine
+from arbitrade.trading.machine.orders import TrackedOrder
+from arbitrade.trading.run.session import TradingSession
 
 
 class Trap:

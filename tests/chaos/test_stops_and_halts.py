@@ -12,7 +12,7 @@ from chaos_bench import ACCOUNT, START_S, Bench, Bot, Proxy
 from arbitrade.control.kill_switch import read_halt
 from arbitrade.models import Side, TradingState
 from arbitrade.records import Audited, BalanceCompared, CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.orders import NewOrder
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
 
 ONE = {"RISK__MAXIMUM_CYCLES": "1"}
 HALT_S = 0.05

@@ -21,7 +21,8 @@ from typing import Any
 import attrs
 
 from arbitrade.book import BookState
-from arbitrade.config import Settings, load_settings
+from arbitrade.config import Settings
+from arbitrade.config.load import load_settings
 from arbitrade.errors import VenueUnavailableError
 from arbitrade.journal import Journal
 from arbitrade.models import (
@@ -55,8 +56,8 @@ from arbitrade.records import (
     decode,
     encode,
 )
-from arbitrade.trading.cycles import Cycle
-from arbitrade.trading.events import (
+from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.events import (
     AccountGap,
     AccountReady,
     BalanceMoved,
@@ -73,12 +74,13 @@ from arbitrade.trading.events import (
     read_event,
     write_event,
 )
-from arbitrade.trading.machine import OPERATOR
-from arbitrade.trading.rig import Effects, Rig
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.exchange import Exchange
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.fast_events import (
+from arbitrade.trading.machine.machine import OPERATOR
+from arbitrade.trading.run.rig import Effects, Rig
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.still import StillMarket
+from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
     FastEvent,
     FastFaults,
@@ -86,8 +88,7 @@ from arbitrade_kraken.simulator.fast_events import (
     Gap,
     Readiness,
 )
-from arbitrade_kraken.simulator.still import StillMarket
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
 
 ZERO = Decimal(0)

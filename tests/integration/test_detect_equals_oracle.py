@@ -22,8 +22,8 @@ from arbitrade.cli import arbitrade
 from arbitrade.hot import INTERPRETED, LOOP, REQUIRED
 from arbitrade.hot.finding import find
 from arbitrade.pricing import FeeConvention, FeeSchedule
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
-from arbitrade.testing.market.__main__ import main as write_market
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
+from arbitrade.synthetic.__main__ import main as write_market
 from arbitrade.testing.oracle import START_ASSETS, ExpectedDetection, Oracle
 
 CLEAN = MarketSettings(pairs=45, frames=1_500, edge_every=120)
@@ -199,7 +199,7 @@ def content(recording: Path) -> bytes:
 def test_bundled_recording_is_what_its_documented_command_writes(tmp_path: Path) -> None:
     text = (DATA / "SOURCES.md").read_text(encoding="utf-8")
     (command,) = (
-        line.split("arbitrade.testing.market ")[1]
+        line.split("arbitrade.synthetic ")[1]
         for line in text.splitlines()
         if line.startswith("    python -m") and BUNDLED.name in line
     )

@@ -30,9 +30,9 @@ from arbitrade.records import (
     TransactionBooked,
     UnwindDecided,
 )
-from arbitrade.trading.events import BalancesTold, Commanded, FeesTold
-from arbitrade_kraken.simulator.fast_events import FastFaults, FastLatency
-from arbitrade_kraken.simulator.orders import NewOrder
+from arbitrade.trading.machine.events import BalancesTold, Commanded, FeesTold
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
+from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 
 STEADY = FastLatency(request_us=(5_000, 5_000), answer_us=(1_000, 1_000), feed_us=(500, 500))
 

@@ -7,9 +7,9 @@ import pytest
 from fast_bot import FastBot, make_settings
 
 from arbitrade.models import Mode, TradingState
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 
 @pytest.mark.parametrize("executor", ["sequential", "parallel"])

@@ -11,13 +11,13 @@ from fast_bot import STILL, FastBot, make_settings, open_edge, ready, still_venu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade.desk_roles import CycleDesk
 from arbitrade.models import CycleState, Opportunity, Side
+from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.fast_events import FastFaults, FastLatency
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 FEW = settings(max_examples=4, deadline=None)
 SLOW = FastLatency(request_us=(200_000, 400_000), answer_us=(100_000, 300_000))

@@ -18,16 +18,16 @@ import attrs
 import pytest
 from fast_bot import FastBot, FastGateway, Manners, make_settings
 
-from arbitrade import ledger
+from arbitrade.accounting import ledger
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
-from arbitrade.trading import orders
-from arbitrade.trading.events import Commanded
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.fast_events import FastFaults
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.orders import VenueRefusal
-from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade.trading.machine import orders
+from arbitrade.trading.machine.events import Commanded
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.fast.events import FastFaults
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 HOURS = float(os.environ.get("ARBITRADE_SOAK_HOURS", "0.1"))
 SEEDS = range(1, 1 + int(os.environ.get("ARBITRADE_SOAK_SEEDS", "3")))

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade.app import make_engine
 from arbitrade.book import OrderBook
-from arbitrade.engine import Engine
+from arbitrade.engine.assembly import make_engine
+from arbitrade.engine.engine import Engine
 from arbitrade.execution.walk import plan_cycle
 from arbitrade.models import Changed, CyclePlan, Instruments, Opportunity
 from arbitrade.pricing import FeeConvention, FeeSchedule
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 from arbitrade.testing.factories import make_instrument, make_instruments
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
 from arbitrade.testing.strategies import books, fee_schedules
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings

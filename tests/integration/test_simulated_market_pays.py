@@ -9,12 +9,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from arbitrade.app import assemble
-from arbitrade.config import load_settings
+from arbitrade.config.load import load_settings
+from arbitrade.engine.assembly import assemble
 from arbitrade.plugins import discover
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.settings import SimulatorSettings
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
 
 STEPS = 20_000

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "plugins" / "kraken" / "tests" / "strangers"

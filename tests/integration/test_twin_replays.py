@@ -15,15 +15,15 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from arbitrade.app import make_engine
 from arbitrade.clock import ReplayClock
-from arbitrade.engine import Engine
+from arbitrade.engine.assembly import make_engine
+from arbitrade.engine.engine import Engine
 from arbitrade.errors import ArbitradeError, MessageError
 from arbitrade.hot import LOOP, unavailable
 from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.pricing import FeeSchedule
 from arbitrade.recording import RecordingReader, reader
-from arbitrade.replay import Replay
+from arbitrade.research.detection import Replay
 from arbitrade.testing.wild import WildMarket, mutated
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings

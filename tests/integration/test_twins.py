@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arbitrade import Changed, Instruments, OrderBook
-from arbitrade.engine import DetectorFactory, Engine
+from arbitrade.engine.engine import DetectorFactory, Engine
 from arbitrade.hot import LOOP, unavailable
 from arbitrade.models import Leg, Opportunity, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import Detector
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
 from arbitrade.testing.twins import Twins
 from arbitrade.testing.wild import WildMarket
 from arbitrade_kraken.venue import KrakenVenue

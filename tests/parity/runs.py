@@ -5,13 +5,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from arbitrade.config import Secret, Settings, load_settings
+from arbitrade.config import Secret, Settings
+from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
-from arbitrade.trading.session import RunReport, TradingSession
-from arbitrade_kraken.simulator.market import MarketSettings
+from arbitrade.trading.run.outcome import RunReport
+from arbitrade.trading.run.session import TradingSession
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 MARKET = SimulatorSettings(
     pairs=30,

@@ -11,7 +11,7 @@ from arbitrade.config import Secret
 from arbitrade.journal import read_journal
 from arbitrade.models import CycleState, Mode, OrderRole
 from arbitrade.records import CycleClosed, CycleOpened, IntentWritten, Record, decode
-from arbitrade.trading.session import TradingSession
+from arbitrade.trading.run.session import TradingSession
 
 
 def records(folder: Path) -> Sequence[Record]:

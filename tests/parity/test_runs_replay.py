@@ -14,8 +14,8 @@ from arbitrade.config import Secret
 from arbitrade.models import Mode
 from arbitrade.plugins import discover
 from arbitrade.recording import RecordingReader
-from arbitrade.trading.rerun import Rerun, Verdict
-from arbitrade.trading.session import TradingSession
+from arbitrade.trading.run.replay import Rerun, Verdict
+from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.simulator.running import running_simulator
 
 

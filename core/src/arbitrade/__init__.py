@@ -9,7 +9,6 @@ from arbitrade.clock import SystemClock
 from arbitrade.config import Secret, Settings, SettingsSection, setting
 from arbitrade.errors import ArbitradeError
 from arbitrade.hookspecs import hookimpl
-from arbitrade.migrations import MigrationSeries
 from arbitrade.models import (
     Alert,
     Approved,
@@ -23,6 +22,7 @@ from arbitrade.models import (
     Severity,
     Side,
 )
+from arbitrade.models.migrations import MigrationSeries
 from arbitrade.protocols import (
     AlertSink,
     Clock,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from arbitrade.api import View
     from arbitrade.config import Settings, SettingsSection
-    from arbitrade.migrations import MigrationSeries
     from arbitrade.models import Instruments
+    from arbitrade.models.migrations import MigrationSeries
     from arbitrade.protocols import (
         AlertSink,
         Detector,

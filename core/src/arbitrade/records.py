@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import attrs
 import orjson
-from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import (
@@ -31,6 +30,7 @@ from arbitrade.models import (
     OrderStatus,
     UnwindDecision,
 )
+from arbitrade.plain_json import from_json, to_json
 
 VERSION = 1
 
@@ -471,25 +471,3 @@ def decode(payload: bytes) -> Written:
         # cattrs raises groups of anything; whatever it is, the payload is no record.
         raise ArbitradeError(f"journal: a record that can't be read ({error!r})") from error
     return Written(run, account, time_ns, kind, record, payload)
-
-
-def to_json(value: object) -> dict[str, Any]:
-    """Return an attrs value as plain JSON values: decimals and enums as text."""
-    fields: dict[str, Any] = _CONVERTER.unstructure(value)
-    return fields
-
-
-def from_json[T](fields: Mapping[str, Any], cls: type[T]) -> T:
-    """Return the attrs value `to_json` made these of; fields it doesn't know are passed over."""
-    return _CONVERTER.structure(fields, cls)
-
-
-def _make_converter() -> OrjsonConverter:
-    # Not the settings' converter: that one refuses what it doesn't know.
-    made = make_converter()
-    made.register_unstructure_hook(Decimal, str)
-    made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
-    return made
-
-
-_CONVERTER = _make_converter()

@@ -15,8 +15,8 @@ class Secret:
     raise, `copy` and `deepcopy` return the same object.  Two secrets are equal when their values
     are; the comparison takes the same time wherever they differ.
 
-    Every value is also remembered for the log masking (`arbitrade.logs`), so that it can't get into
-    a log by another way, such as the message of a library's exception.
+    Every value is also remembered for the log masking (`arbitrade.process.logs`), so that it can't
+    get into a log by another way, such as the message of a library's exception.
 
     Args:
         value: The secret itself.

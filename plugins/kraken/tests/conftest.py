@@ -22,11 +22,11 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from arbitrade import Secret
-from arbitrade.app import make_engine
 from arbitrade.book import BookState
-from arbitrade.engine import Engine
+from arbitrade.engine.assembly import make_engine
+from arbitrade.engine.compiled import CompiledEngine
+from arbitrade.engine.engine import Engine
 from arbitrade.hot import LOOP, unavailable
-from arbitrade.hot.engine import CompiledEngine
 from arbitrade.models import (
     Balance,
     BalanceChange,
@@ -41,12 +41,12 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.protocols import FeedHandler
-from arbitrade_kraken.account import KrakenAccount, make_account
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade_kraken.account.account import KrakenAccount, make_account
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.decoder import KrakenDecoder
-from arbitrade_kraken.feed import KrakenFeed
-from arbitrade_kraken.signing import sign
+from arbitrade_kraken.market.decoder import KrakenDecoder
+from arbitrade_kraken.market.feed import KrakenFeed
+from arbitrade_kraken.rest.signing import sign
 from arbitrade_kraken.venue import KrakenVenue
 
 TIMEOUT_S = 10.0

@@ -18,8 +18,8 @@ from arbitrade.models import (
     TimeInForce,
     Unknown,
 )
-from arbitrade_kraken.account import make_account
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade_kraken.account.account import make_account
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.venue_errors import (
     InsufficientFundsError,
     OrderGoneError,

@@ -28,14 +28,14 @@ from arbitrade.models import (
 )
 from arbitrade.protocols import Clock
 from arbitrade.testing.accounts import AccountRecorder, running_account
-from arbitrade_kraken.account import KrakenAccount, make_account
-from arbitrade_kraken.account_config import KrakenAccountSettings
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import NewOrder
+from arbitrade_kraken.account.account import KrakenAccount, make_account
+from arbitrade_kraken.account.config import KrakenAccountSettings
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 # The ledger keeps 4 decimals of EUR and USD, but lots of EUR/USD have 8, and costs 5.
 SYMBOLS = ("SOL/USD", "SOL/EUR", "EUR/USD", "BTC/USD", "BTC/EUR", "ETH/BTC", "USDT/USD")

@@ -24,10 +24,10 @@ from arbitrade.models import (
 )
 from arbitrade.testing.accounts import AccountRecorder, running_account
 from arbitrade.testing.contracts import AccountContract
-from arbitrade_kraken.account import KrakenAccount, make_account
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade_kraken.account.account import KrakenAccount, make_account
+from arbitrade_kraken.account.config import KrakenAccountSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.venue_errors import (
     InsufficientFundsError,
     PairClosedError,

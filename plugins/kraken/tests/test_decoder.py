@@ -21,8 +21,8 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade_kraken.decoder import KrakenDecoder
-from arbitrade_kraken.messages import fixed
+from arbitrade_kraken.market.decoder import KrakenDecoder
+from arbitrade_kraken.market.messages import fixed
 
 
 def instrument_frame(

@@ -10,8 +10,8 @@ import pytest
 
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import VenueUnavailableError
-from arbitrade_kraken.feed import KrakenFeed
-from arbitrade_kraken.transport import Wire
+from arbitrade_kraken.market.feed import KrakenFeed
+from arbitrade_kraken.wire.plain import Wire
 
 EVERYTHING = ("BTC/USD", "ETH/BTC", "ETH/USD", "SOL/EUR")
 
@@ -125,7 +125,7 @@ async def test_f31_a_burst_with_a_slow_consumer_keeps_books_right_and_stops_deci
     # 2 s old at its 400th frame.
     wires: list[Wire] = []
     monkeypatch.setattr(
-        "arbitrade_kraken.transport.Wire.connection_made",
+        "arbitrade_kraken.wire.plain.Wire.connection_made",
         lambda wire, transport, _real=Wire.connection_made: (
             wires.append(wire),
             _real(wire, transport),
@@ -209,7 +209,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         asked.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("arbitrade_kraken.connection.asyncio.sleep", no_sleep)
+    monkeypatch.setattr("arbitrade_kraken.market.connection.asyncio.sleep", no_sleep)
     return asked
 
 

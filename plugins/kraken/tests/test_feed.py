@@ -204,7 +204,7 @@ async def test_what_the_handler_raises_ends_the_feed(
 ) -> None:
     import pytest
 
-    from arbitrade_kraken.feed import KrakenFeed
+    from arbitrade_kraken.market.feed import KrakenFeed
 
     def broken(connection: int, frame: bytes) -> None:
         raise ZeroDivisionError("a bug of ours")

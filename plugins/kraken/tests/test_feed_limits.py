@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.errors import UsageError
-from arbitrade_kraken import requests
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.feed import KrakenFeed
 from arbitrade_kraken.limits import TokenBucket
+from arbitrade_kraken.market import requests
+from arbitrade_kraken.market.feed import KrakenFeed
 
 
 @given(st.lists(st.floats(0, 400), max_size=300), st.integers(2, 150))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from arbitrade.models import RequestRefused, Subscribed, Unsubscribed
 from arbitrade_kraken.backoff import Backoff
-from arbitrade_kraken.subscriptions import Outcome, Step, Subscriptions
+from arbitrade_kraken.market.subscriptions import Outcome, Step, Subscriptions
 
 
 def make(symbols_per_request: int = 100) -> Subscriptions:

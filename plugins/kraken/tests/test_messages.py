@@ -17,9 +17,9 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade_kraken import messages
-from arbitrade_kraken.checksum import book_checksum
-from arbitrade_kraken.decoder import KrakenDecoder
+from arbitrade_kraken.market import messages
+from arbitrade_kraken.market.checksum import book_checksum
+from arbitrade_kraken.market.decoder import KrakenDecoder
 
 ASSET_PAIRS = {
     "error": [],

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import OrderRequest, Side, TimeInForce
-from arbitrade_kraken.account import make_account
-from arbitrade_kraken.rest import Credentials
+from arbitrade_kraken.account.account import make_account
+from arbitrade_kraken.rest.client import Credentials
 
 PIECE = 10
 """So many characters of a secret in a row are a leak: frames are logged cut off."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from arbitrade import Secret
 from arbitrade.models import FeeAsset, OrderRequest, OrderType, Side, TimeInForce
-from arbitrade_kraken.orders import (
+from arbitrade_kraken.account.messages import (
     add_params,
     batch_add_params,
     batch_cancel_params,
@@ -18,7 +18,7 @@ from arbitrade_kraken.orders import (
     request,
     write,
 )
-from arbitrade_kraken.sequences import Arrival, MessageSequence
+from arbitrade_kraken.account.sequences import Arrival, MessageSequence
 
 MOMENT = datetime(2026, 9, 14, 8, 21, 39, 200_999, tzinfo=UTC)
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade_kraken.rate_budget import CallBudget, TradingBudget, amend_points, cancel_points
+from arbitrade_kraken.account.rate_budget import TradingBudget, amend_points, cancel_points
+from arbitrade_kraken.rest.budget import CallBudget
 
 
 class Now:

@@ -16,14 +16,14 @@ import pytest
 
 from arbitrade import Alert, Instruments
 from arbitrade.clock import ReplayClock
-from arbitrade.engine import Engine
+from arbitrade.engine.engine import Engine
 from arbitrade.errors import RecordingError
 from arbitrade.models import BookDelta
 from arbitrade.recording import RecordingReader, RecordingWriter
 from arbitrade.recording.session import RecordSession
-from arbitrade.replay import Replay, ReplaySummary
+from arbitrade.research.detection import Replay, ReplaySummary
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.decoder import KrakenDecoder
+from arbitrade_kraken.market.decoder import KrakenDecoder
 from arbitrade_kraken.venue import KrakenVenue
 
 TIMEOUT_S = 20

@@ -9,10 +9,10 @@ from aiohttp import web
 from arbitrade import Settings
 from arbitrade.errors import AuthenticationError, MessageError, VenueUnavailableError
 from arbitrade.models import VenueState
-from arbitrade_kraken.account import make_account
-from arbitrade_kraken.account_config import KrakenAccountSettings
-from arbitrade_kraken.answers import PairNames, read_fee_rates, read_fee_tier
+from arbitrade_kraken.account.account import make_account
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
+from arbitrade_kraken.rest.answers import PairNames, read_fee_rates, read_fee_tier
 from arbitrade_kraken.together import together
 from arbitrade_kraken.venue_errors import NonceError, RateLimitedError, RequestError
 

@@ -7,8 +7,8 @@ import pytest
 
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import AuthenticationError, ConfigError
-from arbitrade_kraken.nonces import NonceFile
-from arbitrade_kraken.signing import form_payload, json_payload, sign
+from arbitrade_kraken.rest.nonces import NonceFile
+from arbitrade_kraken.rest.signing import form_payload, json_payload, sign
 
 PRIVATE_KEY = (
     "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
@@ -68,7 +68,7 @@ def test_keys_have_files_of_their_own_whose_names_tell_nothing(tmp_path) -> None
 def test_nonces_of_several_processes_are_all_different(tmp_path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from arbitrade_kraken.nonces import NonceFile\n"
+        "from arbitrade_kraken.rest.nonces import NonceFile\n"
         "from arbitrade.clock import ReplayClock\n"
         "nonces = NonceFile.for_key(pathlib.Path(sys.argv[1]), 'key', ReplayClock(10**18))\n"
         "print(*(nonces.next() for _ in range(300)))\n"

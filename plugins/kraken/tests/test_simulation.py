@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from arbitrade import SettingsSection
-from arbitrade.config import Settings, load_settings
+from arbitrade.config import Settings
+from arbitrade.config.load import load_settings
 from arbitrade.errors import UsageError, VenueUnavailableError
 from arbitrade.models import Accepted, OrderRequest, OrderType, Side
 from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import Flow, RunningSimulation
 from arbitrade.testing.accounts import running_account
 from arbitrade_kraken import plugin
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulation import KrakenSimulation
 
 TIMEOUT_S = 30.0

@@ -9,18 +9,18 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.events import (
+from arbitrade_kraken.simulator.exchange.events import (
     BookChanged,
     BookView,
     ExchangeEvent,
     PairChanged,
     PublicTrade,
 )
-from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.market import GeneratedMarket, MarketSettings
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import NewOrder
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 DEPTHS = (10, 25, 100, 500, 1000)

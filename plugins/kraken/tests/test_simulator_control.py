@@ -9,11 +9,11 @@ import aiohttp
 import attrs
 import pytest
 
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.faults import EXCHANGE_FAULTS, WIRE_FAULTS
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import calling, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 NOON_NS = 1_789_387_200_000_000_000
 

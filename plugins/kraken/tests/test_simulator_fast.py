@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from arbitrade.engine import Engine
+from arbitrade.engine.engine import Engine
 from arbitrade.errors import UsageError
 from arbitrade.models import (
     Accepted,
@@ -25,9 +25,9 @@ from arbitrade.models import (
     Unknown,
 )
 from arbitrade_kraken.bookings import changes_of
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.fast import FastVenue
-from arbitrade_kraken.simulator.fast_events import (
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
     Armed,
     Cancelled,
@@ -37,8 +37,8 @@ from arbitrade_kraken.simulator.fast_events import (
     Gap,
     Readiness,
 )
+from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.simulator.running import build_exchange, fund
-from arbitrade_kraken.simulator.settings import SimulatorSettings
 from arbitrade_kraken.venue import KrakenVenue
 
 SECOND_NS = 1_000_000_000

@@ -9,12 +9,12 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange import Exchange
-from arbitrade_kraken.simulator.faults import EXCHANGE_FAULTS, WIRE_FAULTS, Faults
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import Amendment, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.still import StillMarket
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS, Faults
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import Amendment, NewOrder, OrderRef, VenueRefusal
+from arbitrade_kraken.simulator.exchange.still import StillMarket
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOL = "SOL/EUR"

@@ -6,14 +6,14 @@ import pytest
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.accounts import Tier
-from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.fees import fee_schedules
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import NewOrder
-from arbitrade_kraken.simulator.rounding import to_nearest
-from arbitrade_kraken.simulator.still import StillMarket
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.fees import fee_schedules
+from arbitrade_kraken.simulator.exchange.keys import Tier
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
+from arbitrade_kraken.simulator.exchange.rounding import to_nearest
+from arbitrade_kraken.simulator.exchange.still import StillMarket
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 DAY = 86_400_000_000_000

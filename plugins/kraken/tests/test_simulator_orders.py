@@ -10,8 +10,7 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.accounts import Tier
-from arbitrade_kraken.simulator.events import (
+from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
     Execution,
@@ -19,12 +18,19 @@ from arbitrade_kraken.simulator.events import (
     PairChanged,
     PublicTrade,
 )
-from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.market import GeneratedMarket, MarketSettings
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import Amendment, Edit, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.still import StillMarket
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.keys import Tier
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import (
+    Amendment,
+    Edit,
+    NewOrder,
+    OrderRef,
+    VenueRefusal,
+)
+from arbitrade_kraken.simulator.exchange.still import StillMarket
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 SECOND = 1_000_000_000
 START = 1_767_603_600 * SECOND

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.accounts import Tier
-from arbitrade_kraken.simulator.book import Ladder
-from arbitrade_kraken.simulator.events import ExchangeEvent, Execution, LedgerEntry
-from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.market import GeneratedMarket, MarketSettings
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import (
+from arbitrade_kraken.simulator.exchange.book import Ladder
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, LedgerEntry
+from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.keys import Tier
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
     NewOrder,
@@ -25,8 +25,8 @@ from arbitrade_kraken.simulator.orders import (
     OrderRef,
     VenueRefusal,
 )
-from arbitrade_kraken.simulator.rounding import to_nearest
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.rounding import to_nearest
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOLS = ("SOL/USD", "SOL/EUR", "EUR/USD")

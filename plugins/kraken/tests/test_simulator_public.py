@@ -11,11 +11,11 @@ import attrs
 import pytest
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/EUR", "EUR/USD")
 NOON_NS = 1_789_387_200_000_000_000

@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.accounts import ApiKey, Tier
-from arbitrade_kraken.simulator.exchange import Exchange
-from arbitrade_kraken.simulator.orders import Amendment, Edit, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.rates import (
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.keys import ApiKey, Tier
+from arbitrade_kraken.simulator.exchange.orders import (
+    Amendment,
+    Edit,
+    NewOrder,
+    OrderRef,
+    VenueRefusal,
+)
+from arbitrade_kraken.simulator.exchange.rates import (
     LIMITS,
     CallCounters,
     Counter,
@@ -19,8 +25,8 @@ from arbitrade_kraken.simulator.rates import (
     cancel_points,
     edit_points,
 )
-from arbitrade_kraken.simulator.still import StillMarket
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.still import StillMarket
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 SECOND = 1_000_000_000
 SYMBOL = "BTC/USD"

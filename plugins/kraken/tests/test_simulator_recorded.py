@@ -10,13 +10,13 @@ import pytest
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade.testing.market import MarketSettings, SyntheticMarket
-from arbitrade_kraken.simulator.events import BookChanged, ExchangeEvent
-from arbitrade_kraken.simulator.exchange import Exchange
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.orders import NewOrder
-from arbitrade_kraken.simulator.recorded import RecordedMarket, universe_of
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade.synthetic import MarketSettings, SyntheticMarket
+from arbitrade_kraken.simulator.exchange.events import BookChanged, ExchangeEvent
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
+from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
+from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 

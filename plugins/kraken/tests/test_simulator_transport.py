@@ -11,11 +11,11 @@ import aiohttp
 import attrs
 import pytest
 
-from arbitrade_kraken.simulator.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.faces.session import ORDER_METHODS
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, calling, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.session import ORDER_METHODS
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/EUR", "EUR/USD")
 NOON_NS = 1_789_387_200_000_000_000

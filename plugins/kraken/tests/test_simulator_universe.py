@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from arbitrade.errors import UsageError
-from arbitrade_kraken.simulator.facts import DATA, main
-from arbitrade_kraken.simulator.universe import Universe
-from arbitrade_kraken.simulator.worth import asset_worths
+from arbitrade_kraken.simulator.exchange.facts import DATA, main
+from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 
 def triangles(universe: Universe) -> int:

@@ -15,7 +15,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from arbitrade.errors import ConfigError, VenueUnavailableError
-from arbitrade_kraken.transport import (
+from arbitrade_kraken.wire.choosing import choose_transport
+from arbitrade_kraken.wire.opening import (
     AnyWire,
     ConnectionRefusedByVenueError,
     Ending,
@@ -23,10 +24,8 @@ from arbitrade_kraken.transport import (
     OnEnd,
     OnMessage,
     OpenWire,
-    Wire,
-    open_wire,
 )
-from arbitrade_kraken.transports import choose_transport
+from arbitrade_kraken.wire.plain import Wire, open_wire
 
 MAX_SIZE = 2 * 1024 * 1024
 GOODBYE = b"\x88\x02\x03\xe8"
@@ -501,7 +500,7 @@ async def test_tls_is_spoken_with_the_server_s_name_in_the_greeting(
 def test_picows_is_refused_by_name_where_it_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("arbitrade_kraken.transports.find_spec", lambda name: None)
+    monkeypatch.setattr("arbitrade_kraken.wire.choosing.find_spec", lambda name: None)
 
     with pytest.raises(ConfigError, match=r"kraken\.transport: 'picows' is not installed"):
         choose_transport("picows")

@@ -6,15 +6,11 @@ import pytest
 from arbitrade import Secret, Venue
 from arbitrade.errors import ConfigError
 from arbitrade.protocols import TradingVenue
-from arbitrade.testing.contracts import (
-    LiveVenueContract,
-    TradingVenueContract,
-    VenueContract,
-)
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade.testing.contracts import LiveVenueContract, TradingVenueContract, VenueContract
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.running import running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings
 from arbitrade_kraken.venue import KrakenVenue
 
 

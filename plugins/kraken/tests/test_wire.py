@@ -12,7 +12,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from arbitrade_kraken.transport import Wire
+from arbitrade_kraken.wire.plain import Wire
 
 MAX_SIZE = 2 * 1024 * 1024
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from common import Feed, measure
 
-from arbitrade.app import assemble
 from arbitrade.config import Settings
+from arbitrade.engine.assembly import assemble
 from arbitrade.models import Opportunity
 from arbitrade.plugins import discover
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(FOLDER.parent))
 from measuring import kinds, machine, replace_part, today  # noqa: E402
 
 from arbitrade.hot import INTERPRETED, REQUIRED  # noqa: E402
-from arbitrade.testing.market import MarketSettings, SyntheticMarket  # noqa: E402
+from arbitrade.synthetic import MarketSettings, SyntheticMarket  # noqa: E402
 
 _SIDE = re.compile(rb'("(?:bids|asks)":\[)([^\]]+)\]')
 _REMOVAL = re.compile(rb'"qty":0\.?0*}?$')

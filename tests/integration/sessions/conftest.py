@@ -20,9 +20,9 @@ import attrs
 import pytest
 
 from arbitrade import Secret
+from arbitrade.accounting.audit import AuditEntry, verify
 from arbitrade.api import Command
-from arbitrade.audit import AuditEntry, verify
-from arbitrade.config import load_settings
+from arbitrade.config.load import load_settings
 from arbitrade.control.places import lock_folder
 from arbitrade.journal import read_journal
 from arbitrade.models import Mode
@@ -40,15 +40,16 @@ from arbitrade.records import (
     decode,
 )
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
-from arbitrade.trading.session import RunReport, TradingSession
-from arbitrade_kraken import rate_budget
-from arbitrade_kraken.simulator.exchange import ExchangeSettings
-from arbitrade_kraken.simulator.faults import Faults
-from arbitrade_kraken.simulator.market import MarketSettings
-from arbitrade_kraken.simulator.oracle import Oracle
-from arbitrade_kraken.simulator.rates import CallCounters
+from arbitrade.trading.run.outcome import RunReport
+from arbitrade.trading.run.session import TradingSession
+from arbitrade_kraken.rest import budget
+from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.faults import Faults
+from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.rates import CallCounters
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
-from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
 
 __all__ = ["bench", "postgres_server"]
 
@@ -513,8 +514,8 @@ async def bench(
         exchange=ExchangeSettings(seed=1),
     )
     # The venue takes back what histories cost at half a point a second, which tests don't wait for.
-    for tier, (most, _) in list(rate_budget._CALLS.items()):
-        monkeypatch.setitem(rate_budget._CALLS, tier, (most, 100.0))
+    for tier, (most, _) in list(budget._CALLS.items()):
+        monkeypatch.setitem(budget._CALLS, tier, (most, 100.0))
     monkeypatch.setattr(CallCounters, "charge", lambda *_: None)
     dsn = postgres_server.create(core_series())
     parts = urlsplit(dsn.reveal())

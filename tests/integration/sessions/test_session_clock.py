@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from arbitrade.records import IntentWritten
-from arbitrade.trading.clock import RunClock
+from arbitrade.trading.run.clock import RunClock
 
 HOUR_NS = 3_600_000_000_000
 

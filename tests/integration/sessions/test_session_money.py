@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade.records import ExecutionBooked, TransactionBooked
-from arbitrade_kraken.simulator.orders import NewOrder
+from arbitrade_kraken.simulator.exchange.orders import NewOrder
 
 BY_HAND = "by-hand"
 

@@ -7,7 +7,7 @@ import click
 from arbitrade.cli.history import read_history
 
 if TYPE_CHECKING:
-    from arbitrade.audit import AuditEntry
+    from arbitrade.accounting.audit import AuditEntry
     from arbitrade.cli.context import CommandLine
     from arbitrade.store.repositories import Repositories
 
@@ -40,8 +40,8 @@ def verify(line: "CommandLine", account: str | None, as_json: bool) -> int:
     Keep the last hash of each account, which is shown, somewhere else: an end that was cut off can
     only be seen by comparing.
     """
-    from arbitrade.audit import verify as verify_chain
-    from arbitrade.converter import converter
+    from arbitrade.accounting.audit import verify as verify_chain
+    from arbitrade.config.converter import converter
 
     entries = _entries(line, account)
     problems = verify_chain(entries)
@@ -80,7 +80,7 @@ Examples:
 @click.pass_obj
 def list_(line: "CommandLine", account: str | None, last: int, as_json: bool) -> None:
     """List the last entries, the oldest of them first."""
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
     from arbitrade.store.mapping import instant
 
     entries = _entries(line, account)[-last:]

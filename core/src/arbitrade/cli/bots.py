@@ -134,7 +134,7 @@ def as_text(value: object) -> str:
 def _state_folder(settings_folder: Path | None) -> Path:
     """Read one setting only: a mistake in another one must not keep anybody from stopping."""
     from arbitrade.config import RuntimeSettings
-    from arbitrade.config_layers import (
+    from arbitrade.config.layers import (
         SECRETS_FILE,
         SETTINGS_FILE,
         config_folder,
@@ -142,7 +142,7 @@ def _state_folder(settings_folder: Path | None) -> Path:
         read_environment,
         read_file,
     )
-    from arbitrade.config_structure import structure_value
+    from arbitrade.config.structure import structure_value
 
     folder = config_folder(settings_folder, os.environ)
     environment, _ = read_environment(os.environ, (), {})

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from arbitrade.cli.context import CommandLine
-from arbitrade.config import Settings, load_settings
+from arbitrade.config import Settings
+from arbitrade.config.load import load_settings
 
 if TYPE_CHECKING:
-    from arbitrade.config_show import Row
+    from arbitrade.config.show import Row
 
 _WIDEST = 60
 
@@ -51,9 +52,9 @@ def show(line: CommandLine, as_json: bool, section: str | None) -> None:
 
     Secrets are shown as ********.
     """
-    from arbitrade.config_show import plain_value, rows
-    from arbitrade.config_structure import suggest
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
+    from arbitrade.config.show import plain_value, rows
+    from arbitrade.config.structure import suggest
     from arbitrade.errors import UsageError
 
     settings = read_settings(line)
@@ -86,8 +87,8 @@ def check(line: CommandLine, as_json: bool) -> None:
 
     Exit code 0 if they hold, 2 if not.
     """
-    from arbitrade.config_show import rows
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
+    from arbitrade.config.show import rows
     from arbitrade.errors import ConfigError
 
     try:
@@ -113,12 +114,12 @@ Examples:
 @click.pass_obj
 def example(line: CommandLine) -> None:
     """Print every setting with its default, of core and of the plugins installed here."""
-    from arbitrade.config_example import example as write_example
+    from arbitrade.config.example import example as write_example
 
     click.echo(write_example(line.registry.settings_sections()), nl=False)
 
 
 def _shown(row: "Row") -> str:
-    from arbitrade.config_show import toml_value
+    from arbitrade.config.show import toml_value
 
     return "(not set)" if row.value is None else toml_value(row.value)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from arbitrade.config import Settings, load_settings
-from arbitrade.config_layers import SETTINGS_FILE, config_folder
+from arbitrade.config import Settings
+from arbitrade.config.layers import SETTINGS_FILE, config_folder
+from arbitrade.config.load import load_settings
 from arbitrade.errors import ConfigError
 from arbitrade.plugins import PluginRegistry, discover
 from arbitrade.plugins.choice import read_choice

@@ -53,7 +53,7 @@ def status(line: "CommandLine", as_json: bool) -> None:
     Exit code 1 if migrations are pending or don't belong to this database.  Changes nothing; a
     database of our own that was never used is not made.
     """
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
     from arbitrade.errors import SchemaError
     from arbitrade.store.status import database_status
 
@@ -86,7 +86,7 @@ def migrate(line: "CommandLine", as_json: bool) -> None:
 
     Applies what is missing, each file whole or not at all.  Any number of these may run at once.
     """
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
 
     settings = line.load()
     applied = _with_database(
@@ -181,8 +181,8 @@ def restore(line: "CommandLine", file: Path, force: bool, as_json: bool) -> None
 
 def _with_database[T](settings: "Settings", work: "Callable[[Database], Awaitable[T]]") -> T:
     """Do something with the database, which is open meanwhile."""
-    from arbitrade import loops
-    from arbitrade.logs import configure
+    from arbitrade.process import loops
+    from arbitrade.process.logs import configure
     from arbitrade.store.database import open_database
 
     configure(settings.log)
@@ -221,7 +221,7 @@ def _interrupts_are_theirs() -> Iterator[None]:
 
 
 def _tell(report: "BackupReport", done: str, as_json: bool) -> None:
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
 
     if as_json:
         click.echo(converter.dumps(report))

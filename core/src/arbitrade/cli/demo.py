@@ -13,7 +13,7 @@ from arbitrade.errors import ArbitradeError
 if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
     from arbitrade.protocols import RunningSimulation
-    from arbitrade.trading.session import RunReport
+    from arbitrade.trading.run.outcome import RunReport
 
 _PAIRS, _RATE, _SEED = 50, 500.0, 1
 _ZERO = Decimal(0)
@@ -54,9 +54,9 @@ def demo(
     which cycles do pay.  Orders take the live path: WebSocket out, executions in, everything booked
     in PostgreSQL.  In the end the bot's ledger is compared with the venue's, to the last digit.
     """
-    from arbitrade import loops
     from arbitrade.cli.trading import show_report
-    from arbitrade.logs import configure
+    from arbitrade.process import loops
+    from arbitrade.process.logs import configure
 
     settings = line.load()
     configure(settings.log)
@@ -85,7 +85,7 @@ async def _demo(
 ) -> "RunReport":
     from arbitrade.cli.trading import trade
     from arbitrade.models import Mode
-    from arbitrade.trading.session import TradingSession
+    from arbitrade.trading.run.session import TradingSession
 
     settings = line.load()
     simulation = line.registry.make_simulation(settings, settings.venue)

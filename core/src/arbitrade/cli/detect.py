@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arbitrade.models import InstrumentsChanged, Opportunity
     from arbitrade.protocols import Venue
     from arbitrade.recording import RecordingReader
-    from arbitrade.replay import ReplaySummary
+    from arbitrade.research.detection import ReplaySummary
 
 _BEST_CYCLES = 5
 _TRIANGULAR = "triangular"
@@ -152,9 +152,9 @@ def _replay(
     instruments: Path | None,
     depth: int | None,
 ) -> "ReplaySummary":
-    from arbitrade.app import assemble
     from arbitrade.clock import ReplayClock
-    from arbitrade.replay import Replay
+    from arbitrade.engine.assembly import assemble
+    from arbitrade.research.detection import Replay
 
     store = None if out is None else line.registry.make_store(settings, f"jsonl:{out}")
 

@@ -27,8 +27,9 @@ def doctor(line: "CommandLine", as_json: bool) -> None:
     ✓ is well, – works but could be better, ✗ is broken.  Exit code 1 if anything is broken; an
     interpreted hot path is only when ARBITRADE_REQUIRE_COMPILED=1.
     """
-    from arbitrade.checkup import Finding, Health, examine
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
+    from arbitrade.doctor.checks import examine
+    from arbitrade.doctor.finding import Finding, Health
 
     marks = dict(zip(Health, _marks(), strict=True))
     findings: list[Finding] = []

@@ -14,9 +14,9 @@ import click
 from arbitrade.cli.history import read_history
 
 if TYPE_CHECKING:
+    from arbitrade.api.history import ExecutionView, PostingView
     from arbitrade.cli.context import CommandLine
     from arbitrade.store.repositories import Repositories
-    from arbitrade.store.views import ExecutionView, PostingView
 
 TRADES = (
     "time",

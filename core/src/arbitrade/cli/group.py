@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from arbitrade import builtin
 from arbitrade.cli.context import CommandLine
 from arbitrade.errors import ArbitradeError, ConfigError, UsageError
+from arbitrade.plugins import builtin
 
 FAILED, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 

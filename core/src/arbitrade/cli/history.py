@@ -14,9 +14,9 @@ def read_history[T](line: "CommandLine", work: "Callable[[Repositories], Awaitab
     Raises:
         DatabaseError: There is none yet, it can't be reached, or its tables are not up to date.
     """
-    from arbitrade import loops
     from arbitrade.errors import DatabaseError
-    from arbitrade.logs import configure
+    from arbitrade.process import loops
+    from arbitrade.process.logs import configure
     from arbitrade.store.database import open_database
     from arbitrade.store.failures import database_errors
     from arbitrade.store.repositories import Repositories

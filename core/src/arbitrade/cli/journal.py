@@ -39,7 +39,7 @@ def check(line: "CommandLine", account: str | None, as_json: bool) -> int:
     Changes nothing, and may be run beside the bot.  Half a record at the very end is no damage: the
     process or the machine stopped while it was written, and the next start cuts it off.
     """
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
 
     found = [_look(name, folder) for name, folder in _folders(line.load(), account)]
     if as_json:
@@ -66,7 +66,7 @@ def quarantine(line: "CommandLine", account: str | None, yes: bool, as_json: boo
     The damaged bytes are kept in a file beside their segment.  At its next start the bot compares
     its balances with the venue's, and halts if what was lost makes a difference.
     """
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
     from arbitrade.journal import quarantine as take_out
 
     folders = list(_folders(line.load(), account))

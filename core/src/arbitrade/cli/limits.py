@@ -92,7 +92,7 @@ def _parse(changes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _refuse_unknown(values: Mapping[str, str], known: Mapping[str, object]) -> None:
-    from arbitrade.config_structure import suggest
+    from arbitrade.config.structure import suggest
 
     for name in values:
         if name not in known:

@@ -78,8 +78,8 @@ def record(
     the last second.
     """
     # Here, as below asyncio and structlog: they take long to import, and --help needs none of them.
-    from arbitrade import loops
-    from arbitrade.logs import configure
+    from arbitrade.process import loops
+    from arbitrade.process.logs import configure
 
     of_recording = _given(
         {

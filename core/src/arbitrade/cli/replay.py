@@ -6,10 +6,10 @@ import click
 import orjson
 
 from arbitrade.errors import ArbitradeError
-from arbitrade.records import to_json
+from arbitrade.plain_json import to_json
 
 if TYPE_CHECKING:
-    from arbitrade.trading.rerun import Divergence, Verdict
+    from arbitrade.trading.run.replay import Divergence, Verdict
 
 
 @click.command(
@@ -27,10 +27,10 @@ def replay(recording: str, as_json: bool) -> None:
     rolling hash; the first one that differs is shown side by side, and ends with exit code 1.
     """
     from arbitrade.config import LogSettings
-    from arbitrade.logs import configure
     from arbitrade.plugins import discover
+    from arbitrade.process.logs import configure
     from arbitrade.recording import RecordingReader
-    from arbitrade.trading.rerun import Rerun
+    from arbitrade.trading.run.replay import Rerun
 
     configure(LogSettings(level="warning"))
     with RecordingReader(recording) as reader:

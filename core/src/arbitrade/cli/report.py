@@ -9,11 +9,10 @@ import click
 from arbitrade.cli.history import read_history
 
 if TYPE_CHECKING:
+    from arbitrade.api.history import CycleDetail, NearMiss, RunReport, RunSummary
     from arbitrade.cli.context import CommandLine
     from arbitrade.cli.tables import Cell
-    from arbitrade.store.report import RunReport
     from arbitrade.store.repositories import Repositories
-    from arbitrade.store.views import CycleDetail, NearMiss, RunSummary
 
 
 @click.command(
@@ -46,7 +45,7 @@ def report(
     are counted by the rule that decided; for the nearest ones it says what would have let them
     pass.  The ledger's columns add up to its balance.
     """
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
     from arbitrade.errors import UsageError
 
     if last is not None and (run or with_cycles or with_legs):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
     from arbitrade.config import Settings
     from arbitrade.protocols import Venue
-    from arbitrade.trading.session import RunReport
+    from arbitrade.trading.run.outcome import RunReport
 
 
 @click.command(
@@ -51,8 +51,8 @@ def run(
     Everything it decides is written down before it is done, and goes to the database.  A run that
     was killed is brought to order by the next one.  `arbitrade halt` stops trading at once.
     """
-    from arbitrade import loops
-    from arbitrade.logs import configure
+    from arbitrade.process import loops
+    from arbitrade.process.logs import configure
 
     settings = line.load()
     configure(settings.log)
@@ -82,7 +82,7 @@ async def _run(
 ) -> "RunReport":
     from arbitrade.cli.trading import trade
     from arbitrade.models import Mode
-    from arbitrade.trading.session import TradingSession
+    from arbitrade.trading.run.session import TradingSession
 
     session = TradingSession(
         settings,

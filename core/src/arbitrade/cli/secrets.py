@@ -11,7 +11,7 @@ from arbitrade.cli.context import CommandLine
 from arbitrade.errors import SecretError, UsageError
 
 if TYPE_CHECKING:
-    from arbitrade.secret_stores import SecretStore
+    from arbitrade.config.stores import SecretStore
     from arbitrade.secrets import Secret
 
 _store_option = click.option(
@@ -73,7 +73,7 @@ Examples:
 @click.pass_obj
 def list_(line: CommandLine, as_json: bool) -> None:
     """List the secrets that can be set, and where each one is; never a value."""
-    from arbitrade.converter import converter
+    from arbitrade.config.converter import converter
 
     places = _places(line)
     if as_json:
@@ -104,8 +104,8 @@ def remove(line: CommandLine, name: str, store: str | None) -> None:
 
 def _check_name(line: CommandLine, name: str) -> None:
     from arbitrade.config import CORE_SECTIONS
-    from arbitrade.config_secrets import secret_names
-    from arbitrade.config_structure import suggest
+    from arbitrade.config.secrets import secret_names
+    from arbitrade.config.structure import suggest
 
     sections = [*CORE_SECTIONS, *line.registry.settings_sections()]
     known = [secret for section in sections for secret in secret_names(section.name, section.cls)]
@@ -142,8 +142,8 @@ def _store(line: CommandLine, name: str | None) -> "SecretStore":
 
 def _stores(line: CommandLine) -> "list[SecretStore]":
     """Return the stores that work here, the one to prefer first."""
-    from arbitrade.config_load import read_secret_settings
-    from arbitrade.secret_stores import KeyringStore, VaultStore
+    from arbitrade.config.load import read_secret_settings
+    from arbitrade.config.stores import KeyringStore, VaultStore
 
     folder = _folder(line)
     settings = read_secret_settings(folder, os.environ)
@@ -156,9 +156,9 @@ def _places(line: CommandLine) -> dict[str, str | None]:
     """Return where each secret is, by name; None for those that are nowhere."""
     from arbitrade.cli.config import read_settings
     from arbitrade.config import CORE_SECTIONS
-    from arbitrade.config_secrets import secret_names
-    from arbitrade.config_show import origin_in, section_of
-    from arbitrade.secret_stores import VaultStore
+    from arbitrade.config.secrets import secret_names
+    from arbitrade.config.show import origin_in, section_of
+    from arbitrade.config.stores import VaultStore
 
     settings = read_settings(line)
     names = [
@@ -182,6 +182,6 @@ def _written_origin(line: CommandLine, name: str) -> str | None:
 
 
 def _folder(line: CommandLine) -> Path:
-    from arbitrade.config_layers import config_folder
+    from arbitrade.config.layers import config_folder
 
     return config_folder(line.folder, os.environ)

@@ -75,7 +75,7 @@ def _watch_on_screen(updates: "Iterator[BotState]") -> None:
 
 def _write_lines(updates: "Iterator[BotState]", as_json: bool) -> None:
     from arbitrade.cli.live_view import plain_line
-    from arbitrade.records import to_json
+    from arbitrade.plain_json import to_json
 
     for state in updates:
         if as_json:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from arbitrade.api import BotState
     from arbitrade.config import Settings
     from arbitrade.plugins import PluginRegistry
-    from arbitrade.trading.session import RunReport, TradingSession
+    from arbitrade.trading.run.outcome import RunReport
+    from arbitrade.trading.run.session import TradingSession
 
 _LOG_EVERY_S = 10.0
 

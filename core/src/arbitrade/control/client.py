@@ -203,7 +203,7 @@ def read_state(fields: Mapping[str, Any]) -> "BotState":
         ControlError: They are none; the bot may be of another version.
     """
     from arbitrade.api import BotState
-    from arbitrade.records import from_json
+    from arbitrade.plain_json import from_json
 
     try:
         return from_json(fields, BotState)

@@ -25,7 +25,7 @@ from arbitrade.control.endpoint import DEFAULT_TRANSPORT, Listener, Transport
 from arbitrade.control.messages import Request
 from arbitrade.control.peers import Peer, name_of, own_id, own_name, peer_of
 from arbitrade.errors import ArbitradeError, ControlError
-from arbitrade.records import to_json
+from arbitrade.plain_json import to_json
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -3,8 +3,8 @@
 import attrs
 import structlog
 
-from arbitrade.desk_roles import CycleDesk
 from arbitrade.models import CycleState
+from arbitrade.protocols.execution import CycleDesk
 
 
 @attrs.frozen

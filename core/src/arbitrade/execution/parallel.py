@@ -5,9 +5,9 @@ from typing import Literal
 
 import attrs
 
-from arbitrade.desk_roles import CycleDesk
 from arbitrade.execution.sequential import SequentialExecutor
 from arbitrade.models import CyclePlan, CycleState, LegQuote, Side
+from arbitrade.protocols.execution import CycleDesk
 
 ZERO = Decimal(0)
 

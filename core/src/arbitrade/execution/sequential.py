@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import attrs
 
-from arbitrade.desk_roles import CycleDesk, Ticket, held_assets
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import CycleState, Leg, PlannedOrder
+from arbitrade.protocols.execution import CycleDesk, Ticket, held_assets
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)

@@ -12,7 +12,6 @@ from fractions import Fraction
 import attrs
 
 from arbitrade.book import BookState, OrderBook
-from arbitrade.desk_roles import CycleDesk
 from arbitrade.execution.lots import EXACT, ROUNDED_ONCE, ZERO, plain, short
 from arbitrade.execution.walk import Conditions, ledger_step, why_not_tradable
 from arbitrade.models import (
@@ -25,6 +24,7 @@ from arbitrade.models import (
     UnwindDecision,
 )
 from arbitrade.pricing import FeeSchedule
+from arbitrade.protocols.execution import CycleDesk
 
 _KINDS = ("finish", "reverse", "direct", "two_hop", "hold")
 _TAKEN, _HOLD, _BEYOND_CAP, _BLOCKED = range(4)

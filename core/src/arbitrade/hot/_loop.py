@@ -4,7 +4,7 @@
 
 Compiled only; `arbitrade.hot` decides whether it is used.  Decoding and verifying are the venue's
 functions, screening is the detector's; they come as capsules and share the memory laid out in
-docs/hot-path.md.  The twin that says what everything means is `arbitrade.engine.Engine`.
+docs/hot-path.md.  The twin that says what everything means is `arbitrade.engine.engine.Engine`.
 """
 
 import cython

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence
 from pathlib import Path
 
 from arbitrade.config import Features, PluginSettings, Settings
-from arbitrade.config_layers import (
+from arbitrade.config.layers import (
     SECRETS_FILE,
     SETTINGS_FILE,
     merge,
     read_environment,
     read_file,
 )
-from arbitrade.config_structure import structure_section
+from arbitrade.config.structure import structure_section
 from arbitrade.errors import ArbitradeError, ConfigError
 
 

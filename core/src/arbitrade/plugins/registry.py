@@ -14,7 +14,7 @@ import click
 
 from arbitrade.config import Settings, SettingsSection
 from arbitrade.errors import PluginError, UsageError
-from arbitrade.migrations import MigrationSeries
+from arbitrade.models.migrations import MigrationSeries
 from arbitrade.plugins.asking import (
     answers,
     called,

@@ -41,7 +41,9 @@ class PluginSelection:
     """
 
     def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
-        from arbitrade import builtin  # here because builtin's commands come to need this module
+        from arbitrade.plugins import (
+            builtin,  # here because builtin's commands come to need this module
+        )
 
         self._plugins = {CORE: Plugin(CORE, builtin, target=builtin.__name__)}
         for plugin in plugins:

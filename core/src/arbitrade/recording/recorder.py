@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from arbitrade.book import BookState
-from arbitrade.engine import Engine
+from arbitrade.engine.engine import Engine
 from arbitrade.errors import RecordingError
 from arbitrade.models import (
     ConnectionLost,

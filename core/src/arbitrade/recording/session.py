@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import attrs
 import structlog
 
-from arbitrade.alerts import Alerts
+from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import Status, View
-from arbitrade.app import make_engine
 from arbitrade.book import BookState
+from arbitrade.engine.assembly import make_engine
 from arbitrade.errors import ArbitradeError, RecordingError
 from arbitrade.models import Alert, ConnectionLost, Instruments, Opportunity, Severity
 from arbitrade.protocols import AlertSink, Detector, Service, Venue

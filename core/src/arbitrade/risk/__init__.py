@@ -10,6 +10,7 @@ asked, because limits change while the bot runs.
 """
 
 from arbitrade.risk.blocked import refuse_blocked, smallest_input
+from arbitrade.risk.core_rules import core_rules
 from arbitrade.risk.edge import MinimumEdge
 from arbitrade.risk.gate import Cap, RiskGate
 from arbitrade.risk.health import (
@@ -32,7 +33,6 @@ from arbitrade.risk.pace import CircuitBreaker, Cooldown, DailyLoss, Drawdown, O
 from arbitrade.risk.quiet import QuietView
 from arbitrade.risk.size import BalanceLimit, MaximumNotional
 from arbitrade.risk.state import InstrumentTradable, TradingAllowed
-from arbitrade.risk_roles import RiskRule, RiskView
 
 __all__ = [
     "AccountReady",
@@ -65,30 +65,3 @@ __all__ = [
     "refuse_blocked",
     "smallest_input",
 ]
-
-
-def core_rules(view: RiskView) -> list[RiskRule]:
-    """Return every rule of core, by name."""
-    return [
-        AccountReady(view),
-        BalanceLimit(view),
-        BookAge(view),
-        CircuitBreaker(view),
-        ClockSkew(view),
-        ConcurrentCycles(view),
-        Cooldown(view),
-        DailyLoss(view),
-        DecisionAge(view),
-        Drawdown(view),
-        EventLag(view),
-        InstrumentTradable(view),
-        JournalWritable(view),
-        MaximumInFlight(view),
-        MaximumNotional(view),
-        MaximumPerAsset(view),
-        MinimumEdge(view),
-        OrderRate(view),
-        SameCycle(view),
-        SharedBooks(view),
-        TradingAllowed(view),
-    ]

@@ -10,10 +10,10 @@ from typing import Final
 
 import attrs
 
-from arbitrade.config_fields import describe
+from arbitrade.config.fields import describe
+from arbitrade.config.risk import RiskLimits
 from arbitrade.models import Flip
-from arbitrade.risk_limits import RiskLimits
-from arbitrade.risk_roles import RiskView
+from arbitrade.protocols.risk import RiskView
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)

@@ -11,8 +11,8 @@ import attrs
 from arbitrade.book import OrderBook
 from arbitrade.models import CyclePlan, Flip, Instruments, Leg, Opportunity, Refused, Side
 from arbitrade.pricing import BPS, FeeSchedule
+from arbitrade.protocols.risk import RiskRule, RiskView, SizeRule
 from arbitrade.risk.amounts import UP, ZERO, below, limit_flip, plain
-from arbitrade.risk_roles import RiskRule, RiskView, SizeRule
 
 RULE = "lots"
 """What stands for the rule's name in such a refusal."""

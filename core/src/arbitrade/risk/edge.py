@@ -9,8 +9,8 @@ import attrs
 
 from arbitrade.models import Flip, Leg, Opportunity, Refused, Side
 from arbitrade.pricing import BPS, FeeConvention, FeeSchedule, net_edge_bps
+from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.amounts import below, limit_flip, plain
-from arbitrade.risk_roles import RiskView
 
 FEE_DIGITS = 12
 """Decimals of the fee a flip names."""

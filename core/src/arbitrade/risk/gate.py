@@ -13,8 +13,8 @@ import attrs
 
 from arbitrade.errors import PluginError
 from arbitrade.models import Opportunity, Refused
+from arbitrade.protocols.risk import RiskRule, SizeRule
 from arbitrade.risk.amounts import ZERO
-from arbitrade.risk_roles import RiskRule, SizeRule
 
 type OnFailure = Callable[[str, Exception], None]
 """Told the name of a rule and what it raised."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.models import Flip, Opportunity, Refused, Side
+from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.amounts import (
     DOWN,
     ONE,
@@ -18,7 +19,6 @@ from arbitrade.risk.amounts import (
     worth_of_one,
 )
 from arbitrade.risk.size import refuse_unvalued
-from arbitrade.risk_roles import RiskView
 
 
 @attrs.frozen

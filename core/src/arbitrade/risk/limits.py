@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import attrs
 import orjson
 
-from arbitrade.config_structure import structure_section
-from arbitrade.converter import Text, converter
+from arbitrade.config.converter import Text, converter
+from arbitrade.config.risk import RiskLimits
+from arbitrade.config.structure import structure_section
 from arbitrade.errors import ConfigError
-from arbitrade.risk_limits import RiskLimits
 
 SECTION = "risk"
 KEPT_CHANGES = 1_000

@@ -5,8 +5,8 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.models import Flip, Opportunity, Refused
+from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.amounts import above, below, count_flip, elapsed_s, limit_flip, plain
-from arbitrade.risk_roles import RiskView
 
 
 @attrs.frozen

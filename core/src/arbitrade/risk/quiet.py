@@ -6,10 +6,10 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.book import OrderBook
+from arbitrade.config.risk import RiskLimits
 from arbitrade.models import TradingState, VenueState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.risk.amounts import ZERO
-from arbitrade.risk_limits import RiskLimits
 
 _ENTRY_FEES = FeeSchedule(Decimal("0.0040"))
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.models import Flip, Opportunity, Refused
+from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.amounts import DOWN, UP, ZERO, above, below, limit_flip, plain, worth_of_one
-from arbitrade.risk_roles import RiskView
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ import attrs
 
 from arbitrade.book import BookState
 from arbitrade.models import Opportunity, Refused, TradingState, VenueState
-from arbitrade.risk_roles import RiskView
+from arbitrade.protocols.risk import RiskView
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ import attrs
 
 from arbitrade.errors import DatabaseError
 from arbitrade.secrets import Secret
-from arbitrade.store.embedded_binaries import find_binaries
+from arbitrade.store.embedded.binaries import find_binaries
 
 
 @attrs.frozen

@@ -12,9 +12,9 @@ import asyncpg
 import orjson
 
 from arbitrade.errors import DatabaseError
-from arbitrade.migrations import MigrationSeries
+from arbitrade.models.migrations import MigrationSeries
 from arbitrade.secrets import Secret
-from arbitrade.store.embedded import EmbeddedPostgres
+from arbitrade.store.embedded.server import EmbeddedPostgres
 from arbitrade.store.failures import CUT, database_errors
 from arbitrade.store.schema import Applied, check_schema, migrate
 from arbitrade.store.target import embedded_folder, server_dsn, shown

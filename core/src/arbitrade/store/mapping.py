@@ -15,7 +15,8 @@ import orjson
 
 from arbitrade import records
 from arbitrade.models import CyclePlan, LegQuote
-from arbitrade.records import Written, to_json
+from arbitrade.plain_json import to_json
+from arbitrade.records import Written
 from arbitrade.store import actions
 from arbitrade.store.actions import Action, Row
 

@@ -5,62 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 import asyncpg
-import attrs
 
+from arbitrade.api.history import RunMetrics
 from arbitrade.store.repositories import ATTRIBUTION_NAMES, Repositories
-from arbitrade.store.views import FunnelStep, LatencyView
 
 __all__ = ["RunMetrics", "run_metrics"]
 
 RATIO_DIGITS = 8
 """Decimals of ratios; everything else is exact."""
-
-
-@attrs.frozen
-class RunMetrics:
-    """Figures of a run.  Amounts are exact, by asset.
-
-    Args:
-        cycles: By state, open ones included.
-        traded: Closed cycles in which anything was filled.
-        won: Of these, with a profit above zero.
-        win_rate: won / traded; None before the first.
-        profit: What closed cycles changed of each asset, fees included.
-        residual: Of that, what is left outside of start assets.
-        profit_reference: In the reference asset, where a book told.
-        fees: Charged for all fills of the run.
-        expected: Profit of the plans of closed cycles, by start asset.
-        realised: Their profit, by start asset.
-        attribution: Where the difference went, by start asset; of cycles that have one.
-        orders: By what became of sending them; `unanswered` for those without a word.
-        fully_filled: Orders filled whole.
-        fill_ratio: Mean of filled / asked over orders the venue took; None before the first.
-        executions: Fills.
-        anomalies: Of these, worse than their limit or not ours.
-        send_to_ack_us: Median and 99th percentile over orders with both times; None without any.
-        funnel: What became of opportunities, and by which rule.
-        latencies: As they were measured.
-    """
-
-    cycles: Mapping[str, int]
-    traded: int
-    won: int
-    win_rate: Decimal | None
-    profit: Mapping[str, Decimal]
-    residual: Mapping[str, Decimal]
-    profit_reference: Decimal
-    fees: Mapping[str, Decimal]
-    expected: Mapping[str, Decimal]
-    realised: Mapping[str, Decimal]
-    attribution: Mapping[str, Mapping[str, Decimal]]
-    orders: Mapping[str, int]
-    fully_filled: int
-    fill_ratio: Decimal | None
-    executions: int
-    anomalies: int
-    send_to_ack_us: tuple[Decimal, Decimal] | None
-    funnel: tuple[FunnelStep, ...]
-    latencies: tuple[LatencyView, ...]
 
 
 _CYCLES = """

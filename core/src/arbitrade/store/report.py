@@ -3,68 +3,20 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-import attrs
-
-from arbitrade.store.metrics import RunMetrics, run_metrics
-from arbitrade.store.repositories import Repositories
-from arbitrade.store.views import (
+from arbitrade.api.history import (
     BalanceView,
-    CycleDetail,
-    CycleView,
     LedgerBalance,
-    NearMiss,
+    LedgerLine,
+    RunReport,
     RunView,
 )
+from arbitrade.store.metrics import run_metrics
+from arbitrade.store.repositories import Repositories
 
 __all__ = ["LedgerLine", "RunReport", "gather_report"]
 
 _ALL = 1_000_000
 _ZERO = Decimal(0)
-
-
-@attrs.frozen
-class LedgerLine:
-    """An asset in the ledger of a run: `wallet` is the sum of what stands before it.
-
-    Args:
-        opening: What the run began with.
-        trading: What fills changed, without fees.
-        fees: What they cost; negative.
-        rounding: What the venue's ledger rounded.
-        external: Deposits, withdrawals and the like.
-        wallet: What the run's transactions come to.
-        venue: What the venue had at the last comparison; None if there was none.
-        difference: Venue minus ledger then.
-        verdict: Of that comparison.
-    """
-
-    asset: str
-    opening: Decimal
-    trading: Decimal
-    fees: Decimal
-    rounding: Decimal
-    external: Decimal
-    wallet: Decimal
-    venue: Decimal | None
-    difference: Decimal | None
-    verdict: str | None
-
-
-@attrs.frozen
-class RunReport:
-    """A run, told.
-
-    Args:
-        cycles: The latest first; empty unless asked for.
-        details: The same with legs, orders and attribution; empty unless asked for.
-    """
-
-    run: RunView
-    metrics: RunMetrics
-    near_misses: tuple[NearMiss, ...]
-    ledger: tuple[LedgerLine, ...]
-    cycles: tuple[CycleView, ...] = ()
-    details: tuple[CycleDetail, ...] = ()
 
 
 async def gather_report(

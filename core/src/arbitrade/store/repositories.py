@@ -15,10 +15,8 @@ from uuid import UUID
 import asyncpg
 import attrs
 
-from arbitrade.audit import AuditEntry
-from arbitrade.errors import UsageError
-from arbitrade.models import Attribution
-from arbitrade.store.views import (
+from arbitrade.accounting.audit import AuditEntry
+from arbitrade.api.history import (
     AlertView,
     BalanceView,
     BookView,
@@ -41,6 +39,8 @@ from arbitrade.store.views import (
     RunView,
     UnwindView,
 )
+from arbitrade.errors import UsageError
+from arbitrade.models import Attribution
 
 __all__ = ["Repositories"]
 

@@ -20,7 +20,7 @@ import attrs
 import structlog
 
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError, SchemaError
-from arbitrade.migrations import MigrationSeries
+from arbitrade.models.migrations import MigrationSeries
 from arbitrade.store.failures import CUT, database_errors
 
 _LOCK_KEY = int.from_bytes(sha256(b"arbitrade.schema").digest()[:8], signed=True)

@@ -6,7 +6,7 @@ import asyncpg
 import attrs
 
 from arbitrade.errors import SchemaError
-from arbitrade.migrations import MigrationSeries
+from arbitrade.models.migrations import MigrationSeries
 from arbitrade.store.database import Database
 from arbitrade.store.failures import database_errors
 from arbitrade.store.schema import applied, pending

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from arbitrade.config_secrets import read_secret_file
+from arbitrade.config.secrets import read_secret_file
 from arbitrade.errors import ConfigError
 from arbitrade.secrets import Secret
 
@@ -62,7 +62,7 @@ def unmade_folder(settings: "Settings", environ: Mapping[str, str] | None = None
     """
     if server_dsn(settings, environ) is not None:
         return None
-    from arbitrade.store.embedded_account import reachable_folder
+    from arbitrade.store.embedded.account import reachable_folder
 
     folder = reachable_folder(embedded_folder(settings))
     return None if (folder / "data" / "PG_VERSION").exists() else folder

@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from arbitrade.book import OrderBook
-from arbitrade.desk_roles import CycleDesk, Ticket, held_assets
+from arbitrade.config.risk import RiskLimits
 from arbitrade.errors import ArbitradeError
 from arbitrade.execution.walk import plan_cycle, quote_leg
 from arbitrade.models import (
@@ -23,7 +23,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.pricing import FeeConvention, FeeSchedule, to_decimal
-from arbitrade.risk_limits import RiskLimits
+from arbitrade.protocols.execution import CycleDesk, Ticket, held_assets
 from arbitrade.testing.factories import Figure
 from arbitrade.testing.risk import ENTRY_FEES, TRIANGLE, make_opportunity
 

@@ -26,12 +26,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from arbitrade.builtin import arbitrade_register_migrations
 from arbitrade.config import DatabaseSettings, Settings
-from arbitrade.migrations import MigrationSeries
+from arbitrade.models.migrations import MigrationSeries
+from arbitrade.plugins.builtin import arbitrade_register_migrations
 from arbitrade.secrets import Secret
 from arbitrade.store.database import Database, connect
-from arbitrade.store.embedded import EmbeddedPostgres
+from arbitrade.store.embedded.server import EmbeddedPostgres
 from arbitrade.store.schema import migrate
 
 __all__ = ["PostgresServer", "core_series", "database", "postgres_server"]
@@ -206,13 +206,13 @@ def _reap(folder: Path) -> None:
     sys.stdin.buffer.read()
     if not folder.parent.is_dir():
         return
-    from arbitrade.store.embedded_account import (
+    from arbitrade.store.embedded.account import (
         reachable_binaries,
         reachable_folder,
         server_account,
     )
-    from arbitrade.store.embedded_binaries import find_binaries
-    from arbitrade.store.embedded_process import Cluster
+    from arbitrade.store.embedded.binaries import find_binaries
+    from arbitrade.store.embedded.process import Cluster
 
     data = reachable_folder(folder) / "data"
     account = server_account(data)

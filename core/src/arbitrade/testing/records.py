@@ -17,7 +17,7 @@ from uuid import UUID
 import attrs
 
 from arbitrade import records
-from arbitrade.audit import AuditChain
+from arbitrade.accounting.audit import AuditChain
 from arbitrade.models import (
     Alert,
     Approved,

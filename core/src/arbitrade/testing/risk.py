@@ -7,12 +7,12 @@ from typing import Self
 import attrs
 
 from arbitrade.book import OrderBook
-from arbitrade.config_structure import structure_section
+from arbitrade.config.risk import RiskLimits
+from arbitrade.config.structure import structure_section
 from arbitrade.models import Leg, Opportunity, Side, TradingState, VenueState
 from arbitrade.pricing import FeeSchedule
+from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.quiet import QuietView
-from arbitrade.risk_limits import RiskLimits
-from arbitrade.risk_roles import RiskView
 from arbitrade.testing.factories import Figure, make_book
 
 __all__ = ["ENTRY_FEES", "TRIANGLE", "FakeRiskView", "QuietView", "make_opportunity"]

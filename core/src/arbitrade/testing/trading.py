@@ -7,8 +7,6 @@ import attrs
 
 from arbitrade.book import OrderBook
 from arbitrade.config import Settings
-from arbitrade.execution.latencies import parse_latency
-from arbitrade.execution.paper import PaperLatencies, PaperVenue
 from arbitrade.execution.sequential import SequentialExecutor
 from arbitrade.execution.walk import expected_fee
 from arbitrade.models import (
@@ -25,13 +23,15 @@ from arbitrade.models import (
 from arbitrade.records import Record
 from arbitrade.testing.factories import Figure, Rung, make_book, make_instrument
 from arbitrade.testing.risk import make_opportunity
-from arbitrade.trading.cycles import Cycle
-from arbitrade.trading.decisions import Decisions
-from arbitrade.trading.events import Execution, OrderAnswer, TimeCame, TradingEvent
-from arbitrade.trading.machine import Ports
-from arbitrade.trading.orders import TrackedOrder
-from arbitrade.trading.recovery import Recovered
-from arbitrade.trading.trader import Trader
+from arbitrade.trading.gateways.latencies import parse_latency
+from arbitrade.trading.gateways.paper import PaperLatencies, PaperVenue
+from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.decisions import Decisions
+from arbitrade.trading.machine.events import Execution, OrderAnswer, TimeCame, TradingEvent
+from arbitrade.trading.machine.orders import TrackedOrder
+from arbitrade.trading.machine.ports import Ports
+from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.machine.trader import Trader
 
 __all__ = ["SECOND", "START_NS", "FakeGateway", "TradingBench"]
 

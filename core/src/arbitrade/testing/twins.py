@@ -12,9 +12,9 @@ text, so that equal numbers with other digits count as different.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from arbitrade.app import make_engine
 from arbitrade.clock import ReplayClock
-from arbitrade.engine import DetectorFactory, Engine
+from arbitrade.engine.assembly import make_engine
+from arbitrade.engine.engine import DetectorFactory, Engine
 from arbitrade.errors import MessageError
 from arbitrade.models import MarketEvent, Opportunity
 from arbitrade.protocols import Detector, Venue

@@ -3,9 +3,9 @@
 """The compiled venue stage: book frames from bytes to integers, and the checksum from integers.
 
 Compiled only.  Recognises the layout the venue writes, character by character, and says "not mine"
-to everything else, which `arbitrade_kraken.decoder` then reads from its text.  A level carries the
-CRC-32 of its own digits, computed while they are read; a book's checksum is folded from those, so
-no text is ever made again.
+to everything else, which `arbitrade_kraken.market.decoder` then reads from its text.  A level
+carries the CRC-32 of its own digits, computed while they are read; a book's checksum is folded from
+those, so no text is ever made again.
 """
 
 import cython

@@ -8,7 +8,7 @@ import click
 
 from arbitrade.errors import MessageError, UsageError
 from arbitrade_kraken.convert import convert
-from arbitrade_kraken.messages import read_instruments_file, write_instruments
+from arbitrade_kraken.market.messages import read_instruments_file, write_instruments
 
 
 @click.command(

@@ -6,7 +6,7 @@ import click
 
 from arbitrade import Settings, SettingsSection, Venue, hookimpl
 from arbitrade.protocols import Simulation
-from arbitrade_kraken.account_config import KrakenAccountSettings
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
 
 

@@ -8,11 +8,11 @@ from arbitrade.book import OrderBook
 from arbitrade.hot import load
 from arbitrade.models import Instrument, Instruments, InstrumentsChanged, VenueState
 from arbitrade.protocols import Account, Clock, CompiledStage, Feed, FeedHandler
-from arbitrade_kraken import messages
-from arbitrade_kraken.account_config import KrakenAccountSettings
-from arbitrade_kraken.checksum import book_checksum
+from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
-from arbitrade_kraken.decoder import KrakenDecoder
+from arbitrade_kraken.market import messages
+from arbitrade_kraken.market.checksum import book_checksum
+from arbitrade_kraken.market.decoder import KrakenDecoder
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class KrakenVenue:
     ) -> Feed:
         """Return a feed for the books `choose` picks, at the depth of the settings."""
         # Imported here: replaying a file needs no network stack.
-        from arbitrade_kraken.feed import KrakenFeed
+        from arbitrade_kraken.market.feed import KrakenFeed
 
         return KrakenFeed(self.settings, choose, handler, self.settings.depth)
 
@@ -77,7 +77,7 @@ class KrakenVenue:
             ConfigError: There are none.
         """
         # Imported here: only what trades needs a REST client.
-        from arbitrade_kraken.account import make_account
+        from arbitrade_kraken.account.account import make_account
 
         return make_account(self.find_account(), clock)
 

@@ -15,8 +15,8 @@ import orjson
 from arbitrade.errors import UsageError
 
 if TYPE_CHECKING:
+    from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
     from arbitrade_kraken.simulator.running import RunningSimulator
-    from arbitrade_kraken.simulator.settings import SimulatorSettings
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -165,7 +165,7 @@ def simulate_command(
     that moves, a matching engine and an account full of play money.  Any Kraken client works
     against it when its addresses are changed.
     """
-    from arbitrade_kraken.simulator.settings import SimulatorSettings, WireSettings
+    from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 
     if pairs is not None and symbols is not None:
         raise UsageError("--pairs and --symbols: choose one of them")

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from arbitrade_kraken.simulator.rest import sign
-from arbitrade_kraken.simulator.wire import dumps, loads
+from arbitrade_kraken.simulator.faces.rest import sign
+from arbitrade_kraken.simulator.faces.wire import dumps, loads
 
 TIMEOUT_S = 10.0
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import attrs
 
 from arbitrade.errors import UsageError
-from arbitrade_kraken.simulator.accounts import ApiKey
-from arbitrade_kraken.simulator.clock import MovableClock
-from arbitrade_kraken.simulator.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.faults import Faults
-from arbitrade_kraken.simulator.market import GeneratedMarket, Market, MarketSettings
-from arbitrade_kraken.simulator.recorded import RecordedMarket, universe_of
-from arbitrade_kraken.simulator.replayed import public_frames
-from arbitrade_kraken.simulator.server import Addresses, SimulatorServer
-from arbitrade_kraken.simulator.settings import PLENTY, SimulatorSettings
-from arbitrade_kraken.simulator.universe import Universe
+from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.faults import Faults
+from arbitrade_kraken.simulator.exchange.keys import ApiKey
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, Market, MarketSettings
+from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
+from arbitrade_kraken.simulator.exchange.replayed import public_frames
+from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.faces.server import Addresses, SimulatorServer
+from arbitrade_kraken.simulator.faces.settings import PLENTY, SimulatorSettings
 
 
 @attrs.frozen

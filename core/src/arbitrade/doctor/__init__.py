@@ -1,0 +1,1 @@
+"""`arbitrade doctor`: examines an installation, and says what to do."""

@@ -1,0 +1,1 @@
+"""What the process runs on: event loops, watchdog, latencies, logs, tasks."""

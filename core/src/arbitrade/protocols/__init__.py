@@ -1,0 +1,55 @@
+"""The roles objects play.  Hooks build them; from then on core calls these methods directly.
+
+Attributes are read-only properties so that frozen attrs classes satisfy them.  One module a phase:
+`clock`, `market`, `compiled`, `risk`, `execution`, `account`, `simulation`, `beside`.
+"""
+
+from arbitrade.protocols.account import Account, AccountHandler
+from arbitrade.protocols.beside import AlertSink, Service, Store
+from arbitrade.protocols.clock import Clock
+from arbitrade.protocols.compiled import CompiledDetector, CompiledStage, CompiledVenue
+from arbitrade.protocols.execution import CycleDesk, Executor, Ticket, WayOut
+from arbitrade.protocols.market import (
+    BufferHandler,
+    CycleWatcher,
+    Decoder,
+    Detector,
+    Feed,
+    FeedHandler,
+    PairWatcher,
+    TradingVenue,
+    Venue,
+)
+from arbitrade.protocols.risk import RiskRule, RiskView, SizeRule
+from arbitrade.protocols.simulation import Flow, RunningSimulation, Simulation
+
+__all__ = [
+    "Account",
+    "AccountHandler",
+    "AlertSink",
+    "BufferHandler",
+    "Clock",
+    "CompiledDetector",
+    "CompiledStage",
+    "CompiledVenue",
+    "CycleDesk",
+    "CycleWatcher",
+    "Decoder",
+    "Detector",
+    "Executor",
+    "Feed",
+    "FeedHandler",
+    "Flow",
+    "PairWatcher",
+    "RiskRule",
+    "RiskView",
+    "RunningSimulation",
+    "Service",
+    "Simulation",
+    "SizeRule",
+    "Store",
+    "Ticket",
+    "TradingVenue",
+    "Venue",
+    "WayOut",
+]

@@ -1,0 +1,1 @@
+"""What quants do with recordings."""

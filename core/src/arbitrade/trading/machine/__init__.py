@@ -1,0 +1,1 @@
+"""The deterministic machine: cycles, orders, bookings, and what decides.  No I/O, no asyncio."""

@@ -1,0 +1,187 @@
+"""What risk rules may look at, read off the machine; satisfies `RiskView`."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from arbitrade.book import OrderBook
+from arbitrade.config.risk import RiskLimits
+from arbitrade.errors import BookOutOfSyncError
+from arbitrade.models import Opportunity, TradingState, VenueState
+from arbitrade.pricing import FeeSchedule
+from arbitrade.risk.limits import LimitBook
+from arbitrade.trading.machine.machine import Machine
+
+ZERO = Decimal(0)
+
+
+class TraderView:
+    """Satisfies `RiskView`.
+
+    Args:
+        machine: Orders, balances, cycles.
+        limit_book: The limits.
+    """
+
+    def __init__(self, machine: Machine, limit_book: LimitBook) -> None:
+        self._machine = machine
+        self._limit_book = limit_book
+        self.trading_state = TradingState.ACTIVE
+        self.halt_reason = ""
+        self.connection_problem = ""
+        self.balance_problem = ""
+        self.journal_problem = ""
+        self.clock_skew_s = 0.0
+        self.event_lag_s = 0.0
+        self.facts: Mapping[str, Decimal] = {}
+        self.venue_state_of: Callable[[], VenueState] = lambda: VenueState.ONLINE
+        self._message_ns: int | None = None
+
+    def at_message(self, opportunity: Opportunity) -> None:
+        """Note which message is at hand."""
+        timestamp = opportunity.timestamp
+        try:
+            sent = None if timestamp is None else datetime.fromisoformat(timestamp)
+        except ValueError:
+            sent = None
+        self._message_ns = None if sent is None else round(sent.timestamp() * 1e6) * 1000
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the event at hand."""
+        return self._machine.now_ns
+
+    @property
+    def limits(self) -> RiskLimits:
+        """As they are now."""
+        return self._limit_book.limits
+
+    @property
+    def limits_version(self) -> int:
+        """How often they were changed."""
+        return self._limit_book.version
+
+    @property
+    def fees(self) -> FeeSchedule:
+        """What orders cost."""
+        return self._machine.fees
+
+    @property
+    def venue_state(self) -> VenueState:
+        """State of the matching engine."""
+        return self.venue_state_of()
+
+    def book(self, symbol: str) -> OrderBook | None:
+        """Return a book."""
+        return self._machine.books().get(symbol)
+
+    def book_age_s(self, symbol: str) -> float | None:
+        """Return seconds since its last message by the venue's time."""
+        book = self.book(symbol)
+        if book is None or book.timestamp is None:
+            return None
+        try:
+            sent = datetime.fromisoformat(book.timestamp).timestamp()
+        except ValueError:
+            return None
+        return max(0.0, self.now_ns / 1e9 - sent)
+
+    @property
+    def decision_age_s(self) -> float | None:
+        """Seconds since the venue's time of the message at hand."""
+        if self._message_ns is None:
+            return None
+        return max(0.0, (self.now_ns - self._message_ns) / 1e9)
+
+    def available(self, asset: str) -> Decimal:
+        """Return what new cycles may spend."""
+        return self._machine.available(asset)
+
+    def value(self, asset: str, amount: Decimal) -> Decimal | None:
+        """Return an amount in the reference asset."""
+        return self._machine.valuation.value(asset, amount, self.limits.reference_asset)
+
+    @property
+    def open_cycles(self) -> int:
+        """Cycles under way."""
+        return len(self._machine.cycles)
+
+    @property
+    def symbols_in_use(self) -> Collection[str]:
+        """Pairs of open cycles."""
+        return {symbol for cycle in self._machine.cycles.values() for symbol in cycle.symbols}
+
+    def is_open(self, key: str) -> bool:
+        """Tell whether such a cycle is under way."""
+        return any(cycle.key == key for cycle in self._machine.cycles.values())
+
+    @property
+    def in_flight(self) -> Decimal:
+        """Planned input of open cycles."""
+        total = ZERO
+        for cycle in self._machine.cycles.values():
+            total += self._worth(cycle.start, cycle.approved.plan.spent)
+        return total
+
+    def exposure(self, asset: str) -> Decimal:
+        """Return what open cycles hold or may come to hold of an asset."""
+        total = ZERO
+        for cycle in self._machine.cycles.values():
+            amounts = [cycle.flows().get(asset, ZERO)]
+            plan = cycle.approved.plan
+            if asset in plan.assets[1:]:
+                amounts.append(plan.quotes[plan.assets.index(asset) - 1].received)
+            total += max(ZERO, self._worth(asset, max(amounts)))
+        return total
+
+    def _worth(self, asset: str, amount: Decimal) -> Decimal:
+        """Return an amount of what is out in the reference asset.
+
+        Raises:
+            BookOutOfSyncError: No book tells, so no limit can be kept: whoever asks has to refuse.
+        """
+        worth = self.value(asset, amount)
+        if worth is None:
+            raise BookOutOfSyncError(
+                f"{amount} {asset} of open cycles can't be valued in {self.limits.reference_asset}"
+            )
+        return worth
+
+    def failed_at_ns(self, key: str) -> int | None:
+        """Return when such a cycle last failed."""
+        return self._machine.portfolio.failed_at_ns(key)
+
+    @property
+    def consecutive_failures(self) -> int:
+        """Cycles in a row that didn't complete."""
+        return self._machine.portfolio.consecutive_failures
+
+    @property
+    def last_failure_ns(self) -> int | None:
+        """When the last of them ended."""
+        return self._machine.portfolio.last_failure_ns
+
+    @property
+    def orders_last_minute(self) -> int:
+        """Orders sent in the last sixty seconds."""
+        return self._machine.portfolio.orders_last_minute(self.now_ns)
+
+    @property
+    def realised_today(self) -> Decimal:
+        """Realised profit since midnight UTC."""
+        return self._machine.portfolio.realised_today(self.now_ns)
+
+    @property
+    def drawdown(self) -> Decimal:
+        """How far realised profit is below its peak."""
+        return self._machine.portfolio.drawdown
+
+    @property
+    def is_account_ready(self) -> bool:
+        """Orders of new cycles may go out."""
+        return self._machine.is_account_ready and not self.balance_problem
+
+    @property
+    def account_problem(self) -> str:
+        """Why not."""
+        return self.connection_problem or self.balance_problem

@@ -1,0 +1,1 @@
+"""A run around the machine: starting, watching, recording, commanding, stopping."""

@@ -1,0 +1,1 @@
+"""An account at Kraken: orders, executions, balances, over the private WebSocket and REST."""

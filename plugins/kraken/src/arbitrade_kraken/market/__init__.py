@@ -1,0 +1,1 @@
+"""Kraken's market data: frames, books, subscriptions."""

@@ -1,0 +1,204 @@
+"""Kraken's live market data: instruments, and the books somebody chose, over some sockets."""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from random import Random, SystemRandom
+
+import structlog
+
+from arbitrade import SystemClock
+from arbitrade.errors import UsageError
+from arbitrade.models import Instruments, InstrumentsChanged
+from arbitrade.protocols import Clock, FeedHandler
+from arbitrade_kraken.config import DEPTHS, KrakenSettings
+from arbitrade_kraken.limits import TokenBucket
+from arbitrade_kraken.market.connection import Connection, Shared
+from arbitrade_kraken.market.subscriptions import Step
+from arbitrade_kraken.wire.choosing import choose_transport
+
+log = structlog.stdlib.get_logger(__name__)
+
+_WINDOW_S = 600.0
+_COUNTED = (
+    "connection_attempts",
+    "attempts_delayed",
+    "connection_failures",
+    "connections_refused",
+    "reconnects",
+    "silences",
+    "timeouts",
+    "bad_frames",
+    "resyncs",
+    "books_refused",
+    "refused_for_now",
+    "answers_unexpected",
+)
+
+
+class KrakenFeed:
+    """Delivers frames to a handler until cancelled; see `arbitrade.protocols.Feed`.
+
+    Connection 0 carries the `instrument` channel and its share of the books, the others books only.
+    A pair stays on the connection it was first put on.
+
+    Args:
+        settings: Section `kraken`.
+        choose: Picks symbols once the instruments are known, and again whenever they change.
+        handler: Gets each frame as it is read.
+        depth: Levels a side: 10, 25, 100, 500 or 1000.
+        clock: For durations.
+        random: For the jitter of waits.
+        tls: Certificates to trust; None for the system's.
+
+    Raises:
+        UsageError: No such depth.
+        ConfigError: The transport that was asked for is not installed.
+    """
+
+    def __init__(
+        self,
+        settings: KrakenSettings,
+        choose: Callable[[Instruments], Collection[str]],
+        handler: FeedHandler,
+        depth: int,
+        *,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        if depth not in DEPTHS:
+            raise UsageError(f"kraken: no books of depth {depth}; choose one of {DEPTHS}")
+        clock = clock if clock is not None else SystemClock()
+        self._choose = choose
+        self._instruments = Instruments()
+        self._changed = asyncio.Event()
+        self._places: dict[str, Connection] = {}
+        self._chosen: frozenset[str] = frozenset()
+        self._shared = Shared(
+            settings=settings,
+            depth=depth,
+            handler=handler,
+            clock=clock,
+            random=random if random is not None else SystemRandom(),
+            attempts=TokenBucket.per_window(
+                settings.connection_attempts_per_10_minutes,
+                _WINDOW_S,
+                lambda: clock.monotonic_ns() / 1e9,
+            ),
+            on_instruments=self._on_instruments,
+            open_wire=choose_transport(settings.transport),
+            tls=tls,
+        )
+        self._connections = tuple(
+            Connection(number, self._shared) for number in range(settings.connections)
+        )
+
+    async def run(self) -> None:
+        """Connect, subscribe and deliver until cancelled; reconnects by itself.
+
+        Raises:
+            VenueUnavailableError: The venue refuses for good; the message says what to do.
+        """
+        shared = self._shared
+        if shared.tls is None and shared.settings.ws_url.startswith("wss:"):
+            shared.tls = ssl.create_default_context()  # Once: it reads the system's certificates.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for connection in self._connections:
+                    group.create_task(connection.run(), name=f"kraken-{connection.number}")
+                group.create_task(self._follow_instruments(), name="kraken-instruments")
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    def resync(self, symbol: str) -> None:
+        """Ask for a fresh snapshot of one book; the others go on.
+
+        The first time at once, then with exponential backoff; ignored while one is under way.
+        """
+        connection = self._places.get(symbol)
+        if connection is not None:
+            connection.resync(symbol)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return counters, and how many connections and books are up now."""
+        received: Counter[str] = Counter()
+        books = 0
+        recovered, total_s, most_s, live = 0, 0.0, 0.0, 0
+        for connection in self._connections:
+            received += connection.received()
+            number, seconds, most = connection.books.recoveries_s
+            recovered, total_s, most_s = recovered + number, total_s + seconds, max(most_s, most)
+            steps = Counter(connection.books.step(symbol) for symbol in connection.books.symbols)
+            books += steps.total()
+            if connection.is_up:
+                live += steps[Step.LIVE]
+        return {
+            **dict.fromkeys(_COUNTED, 0),
+            **self._shared.counters,
+            "connections": sum(connection.is_up for connection in self._connections),
+            "frames": received["frames"],
+            "bytes": received["bytes"],
+            "books": books,
+            "books_live": live,
+            "books_recovered": recovered,
+            "recovery_ms_mean": round(1000 * total_s / recovered) if recovered else 0,
+            "recovery_ms_most": round(1000 * most_s),
+            "books_unanswered": sum(c.books.unanswered for c in self._connections),
+        }
+
+    def _on_instruments(self, change: InstrumentsChanged) -> None:
+        before = self._instruments
+        base = Instruments() if change.is_snapshot else before
+        self._instruments = base.merged(change.pairs, change.assets)
+        for pair in change.pairs:
+            was = before.get(pair.symbol)
+            if was is None or was == pair:
+                continue
+            is_rescaled = (pair.price_precision, pair.quantity_precision) != (
+                was.price_precision,
+                was.quantity_precision,
+            )
+            if is_rescaled or (pair.is_online and not was.is_online):
+                self.resync(pair.symbol)
+        if change.is_snapshot or change.pairs:
+            self._changed.set()
+
+    async def _follow_instruments(self) -> None:
+        """Choose books, now and whenever the instruments change; not between two reads."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._assign(frozenset(chosen := self._choose(self._instruments)), chosen)
+
+    def _assign(self, wanted: frozenset[str], in_order: Collection[str]) -> None:
+        """Put new books on the connection with the fewest, let those go that nobody wants."""
+        if wanted == self._chosen:
+            return
+        load = Counter(self._places[symbol].number for symbol in self._chosen & wanted)
+        new: dict[Connection, list[str]] = {}
+        for symbol in in_order:
+            if symbol in self._chosen:
+                continue
+            # Once placed, always there: two sockets must never speak about the same book.
+            place = self._places.setdefault(
+                symbol, min(self._connections, key=lambda c: load[c.number])
+            )
+            load[place.number] += 1
+            new.setdefault(place, []).append(symbol)
+        gone: dict[Connection, list[str]] = {}
+        for symbol in self._chosen - wanted:
+            gone.setdefault(self._places[symbol], []).append(symbol)
+        self._chosen = wanted
+        for connection, symbols in gone.items():
+            connection.drop(symbols)
+        for connection, symbols in new.items():
+            connection.want(symbols)
+        log.info("kraken.books_chosen", books=len(wanted))
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception that is none of a group's making."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

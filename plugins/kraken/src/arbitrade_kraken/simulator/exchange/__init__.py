@@ -1,0 +1,1 @@
+"""The exchange itself, pure: books, matching, accounts, fees, faults."""

@@ -1,0 +1,60 @@
+"""A market that does only what it is told: for tests that spell out their arithmetic.
+
+StillMarket({"SOL/EUR": ([("172.28", "3")], [("172.31", "14.2"), ("172.33", "0.5")])})
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from arbitrade.models import Side
+from arbitrade_kraken.simulator.exchange.book import Ladder, VenueBook
+from arbitrade_kraken.simulator.exchange.market import Floor
+from arbitrade_kraken.simulator.exchange.universe import PairFacts, Universe
+from arbitrade_kraken.simulator.exchange.worth import asset_worths
+
+type Quotes = Sequence[tuple[str, str]]
+"""(price, quantity) in plain decimals."""
+
+
+class StillMarket:
+    """Books as given; pairs not named stay empty.  `Exchange.quote_outside` moves them."""
+
+    is_over = False
+    duplicate_share = 0.0
+
+    def __init__(self, quotes: Mapping[str, tuple[Quotes, Quotes]] | None = None) -> None:
+        self._quotes = dict(quotes or {})
+        self._worths: Mapping[str, float] = {}
+
+    def open(self, universe: Universe, floor: Floor) -> dict[str, VenueBook]:
+        """See `Market`."""
+        self._worths = asset_worths(universe)
+        books = {symbol: VenueBook(symbol) for symbol in universe.pairs}
+        for symbol, (bids, asks) in self._quotes.items():
+            pair = universe.pairs[symbol]
+            _fill(books[symbol].bids, bids, pair)
+            _fill(books[symbol].asks, asks, pair)
+        return books
+
+    def step(self, is_matching: Mapping[str, bool]) -> VenueBook | None:
+        """See `Market`: nothing moves."""
+        return None
+
+    def deepen(self, book: VenueBook, depth: int) -> None:
+        """See `Market`: there is no more."""
+
+    def on_taken(self, book: VenueBook, taker: Side, key: int, lots: int) -> None:
+        """See `Market`."""
+
+    def on_rescaled(self, book: VenueBook, pair: PairFacts) -> None:
+        """See `Market`."""
+
+    def worth(self, asset: str) -> float:
+        """See `Market`."""
+        return self._worths[asset]
+
+
+def _fill(side: Ladder, quotes: Quotes, pair: PairFacts) -> None:
+    for price, quantity in quotes:
+        ticks = int(Decimal(price).scaleb(pair.price_decimals))
+        side.put(side.sign * ticks, int(Decimal(quantity).scaleb(pair.lot_decimals)))

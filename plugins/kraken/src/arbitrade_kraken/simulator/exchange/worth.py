@@ -1,0 +1,35 @@
+"""What assets are worth in USD, about: enough for prices to fit the pairs' decimals.
+
+The answer the list of pairs comes from has no prices.  Minimum quantities do: the venue sets them
+around a few units of currency.
+"""
+
+from arbitrade_kraken.simulator.exchange.universe import Universe
+
+_KNOWN = {
+    "USD": 1.0, "EUR": 1.16, "GBP": 1.34, "AUD": 0.668, "CAD": 0.727, "CHF": 1.259, "JPY": 0.00642,
+    "BTC": 91_300.0, "ETH": 3_120.0, "SOL": 142.0, "XRP": 2.11, "DOGE": 0.148, "ADA": 0.41,
+    "LTC": 84.2, "LINK": 13.6, "DOT": 2.17, "ATOM": 2.52, "XMR": 402.0, "USDT": 0.9994,
+    "USDC": 0.9999, "WBTC": 91_250.0, "TBTC": 91_200.0, "EURC": 1.1597, "EUROP": 1.1595,
+    "EURT": 1.1590, "EURR": 1.1590, "EURQ": 1.1590, "PAXG": 4_450.0, "XAUT": 4_440.0,
+}  # fmt: skip
+_MINIMUM_USD = 4.5
+"""What a minimum quantity is worth."""
+_TICKS = 300
+"""A price has at least so many ticks."""
+
+
+def asset_worths(universe: Universe) -> dict[str, float]:
+    """Return a worth in USD for every asset of the universe, the same on every machine."""
+    worths = {name: _KNOWN[name] for name in universe.assets if name in _KNOWN}
+    for pair in universe.pairs.values():
+        if pair.base not in _KNOWN:
+            guess = _MINIMUM_USD / float(pair.minimum_quantity)
+            worths.setdefault(pair.base, 1.0 if "USD" in pair.base else guess)
+    for name in universe.assets:
+        worths.setdefault(name, 1.0)
+    for pair in universe.pairs.values():
+        if pair.base not in _KNOWN:
+            least = _TICKS * float(pair.tick) * worths[pair.quote]
+            worths[pair.base] = max(worths[pair.base], least)
+    return worths

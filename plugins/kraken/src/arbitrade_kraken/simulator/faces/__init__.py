@@ -1,0 +1,1 @@
+"""How the exchange is seen: WebSocket, REST, remote control."""

@@ -1,0 +1,329 @@
+"""The private host: tokens, `executions`, `balances`, order methods."""
+
+from collections import defaultdict
+
+from arbitrade_kraken.simulator.exchange.events import (
+    EngineChanged,
+    ExchangeEvent,
+    Execution,
+    LedgerEntry,
+)
+from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
+from arbitrade_kraken.simulator.faces import frames
+from arbitrade_kraken.simulator.faces.front import Front, Token
+from arbitrade_kraken.simulator.faces.link import Link
+from arbitrade_kraken.simulator.faces.order_methods import Answer, OrderMethods
+from arbitrade_kraken.simulator.faces.reports import Reports, Row
+from arbitrade_kraken.simulator.faces.session import (
+    ORDER_METHODS,
+    PRIVATE_CHANNELS,
+    PUBLIC_CHANNELS,
+    Session,
+    with_unknown_fields,
+)
+from arbitrade_kraken.simulator.faces.wire import Message, WireError, dumps, refusal, success
+
+PUBLIC_HERE = "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com"
+_STATUS_CHANGES = ("pending_new", "amended", "restated", "status")
+_REORDERABLE = ("amend_order", "cancel_order")
+_SNAPSHOT_FILLS = 50
+_HELD_AT_MOST_S = 0.2
+
+
+class PrivateFace:
+    """All private sockets."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.methods = OrderMethods(front)
+        self.reports = Reports(front)
+        self.sessions: set[PrivateSession] = set()
+        self.requesting: PrivateSession | None = None
+        """The session whose request is being carried out now, if its answer goes first."""
+        self._by_account: defaultdict[str, dict[PrivateSession, None]] = defaultdict(dict)
+        front.exchange.listen(self._on_event)
+
+    def open(self, link: Link, connection_id: int) -> "PrivateSession":
+        """Begin a conversation: the engine's status is the first frame."""
+        session = PrivateSession(self, link, connection_id)
+        self.sessions.add(session)
+        link.send(frames.status_frame(self.front.exchange.engine_state, connection_id))
+        return session
+
+    def close(self, session: "PrivateSession") -> None:
+        """Forget a socket."""
+        self.sessions.discard(session)
+        for sessions in self._by_account.values():
+            sessions.pop(session, None)
+
+    def listen(self, account: str, session: "PrivateSession") -> None:
+        """Hand the account's events to a session."""
+        self._by_account[account][session] = None
+
+    def _on_event(self, event: ExchangeEvent) -> None:
+        if isinstance(event, Execution):
+            for session in list(self._by_account.get(event.account, ())):
+                session.on_execution(event)
+        elif isinstance(event, LedgerEntry):
+            for session in list(self._by_account.get(event.account, ())):
+                session.on_ledger(event)
+        elif isinstance(event, EngineChanged):
+            for session in self.sessions:
+                session.link.send(frames.status_frame(event.state, session.connection_id))
+
+
+class PrivateSession(Session):
+    """One private socket."""
+
+    host = "private"
+
+    def __init__(self, face: PrivateFace, link: Link, connection_id: int) -> None:
+        super().__init__(face.front, link)
+        self.connection_id = connection_id
+        self._face = face
+        self._account: str | None = None
+        self._executions: Message | None = None
+        """Parameters of the subscription to `executions`."""
+        self._has_balances = False
+        self._sequences = {"executions": 0, "balances": 0}
+        self._held: list[tuple[str, bytes]] = []
+        """Messages that wait for the answer to the request that caused them."""
+        self._swapped: bytes | None = None
+        """A message that waits to be overtaken by the next one."""
+        self._last_add_s = 0.0
+        self._last_any_s = 0.0
+
+    @property
+    def account(self) -> str | None:
+        """Whose token the socket was last used with."""
+        return self._account
+
+    def handle(self, request: Message, time_in: str) -> None:
+        """Carry out a request; see `Session.handle`."""
+        method, params = request["method"], request.get("params", {})
+        if method == "ping":
+            self.pong(request, time_in)
+        elif method in ("subscribe", "unsubscribe"):
+            self._subscription(request, time_in)
+        elif method in ORDER_METHODS:
+            token = self.front.check_token(params.get("token"), self.link.number)
+            self._account = token.key.account
+            self._order_method(request, token, time_in)
+        else:
+            raise WireError("Unsupported method")
+
+    # ── channels ─────────────────────────────────────────────────────────────────────────────────
+
+    def _subscription(self, request: Message, time_in: str) -> None:
+        params = request.get("params", {})
+        channel = params.get("channel")
+        if channel in PUBLIC_CHANNELS:
+            raise WireError(PUBLIC_HERE)
+        if channel not in PRIVATE_CHANNELS:
+            raise WireError("Subscription name invalid")
+        try:
+            token = self.front.check_token(params.get("token"), self.link.number)
+        except VenueRefusal as refused:
+            extra = {"channel": channel, "status": "error"}
+            self.answer(refusal(request, str(refused), time_in, self.front.time(), extra))
+            return
+        account = self._account = token.key.account
+        faults = self.front.faults
+        if not faults.is_quiet and faults.take(
+            "lost_request", method=request["method"], channel=channel, account=account
+        ):
+            return
+        if request["method"] == "unsubscribe":
+            self._unsubscribe(request, channel, time_in)
+        elif channel == "executions":
+            self._subscribe_executions(request, token, time_in)
+        else:
+            self._subscribe_balances(request, token, time_in)
+
+    def _subscribe_executions(self, request: Message, token: Token, time_in: str) -> None:
+        if self._executions is not None:
+            raise WireError(self.front.wire.already_subscribed, channel="executions")
+        params, account = request["params"], token.key.account
+        snap_orders = bool(params.get("snap_orders", params.get("snapshot", True)))
+        snap_trades = bool(params.get("snap_trades", params.get("snapshot_trades", False)))
+        self._stand(token)
+        self._executions = params
+        self._sequences["executions"] = 0
+        exchange = self.front.exchange
+        result = {
+            "channel": "executions",
+            "maxratecount": exchange.account(account).max_rate_count,
+            "snap_orders": snap_orders,
+            "snap_trades": snap_trades,
+        }
+        self.succeed(request, result, time_in)
+        if params.get("users") == "all":
+            return  # master accounts get no snapshot
+        reports = self._face.reports
+        rows: list[Row] = []
+        if snap_orders:
+            rows += [reports.open_order(order) for order in exchange.open_orders(account)]
+        past: list[Row] = []
+        if snap_trades:
+            fills = exchange.fills(account)[-_SNAPSHOT_FILLS:]
+            past = [reports.past_fill(fill) for fill in fills]
+        self._deliver("executions", rows + past, "snapshot")
+        faults = self.front.faults
+        if past and not faults.is_quiet and faults.take("duplicate_snapshot_trades"):
+            self._deliver("executions", past)
+
+    def _subscribe_balances(self, request: Message, token: Token, time_in: str) -> None:
+        if self._has_balances:
+            raise WireError(self.front.wire.already_subscribed, channel="balances")
+        wants_snapshot = request["params"].get("snapshot", True)
+        self._stand(token)
+        self._has_balances = True
+        self._sequences["balances"] = 0
+        self.succeed(request, {"channel": "balances", "snapshot": wants_snapshot}, time_in)
+        if wants_snapshot:
+            holdings = self.front.exchange.holdings(token.key.account)
+            rows = [self._face.reports.holding(holding) for holding in holdings.values()]
+            self._deliver("balances", rows, "snapshot")
+
+    def _unsubscribe(self, request: Message, channel: str, time_in: str) -> None:
+        stands = self._executions is not None if channel == "executions" else self._has_balances
+        if not stands:
+            raise WireError(self.front.wire.not_subscribed, channel=channel)
+        if channel == "executions":
+            self._executions = None
+        else:
+            self._has_balances = False
+        self.succeed(request, {"channel": channel}, time_in)
+
+    def _stand(self, token: Token) -> None:
+        """A subscription stands: the token stays good on this socket, and the heart beats."""
+        token.sockets.add(self.link.number)
+        self._face.listen(token.key.account, self)
+        self.link.start_heartbeats()
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────────
+
+    def on_execution(self, event: Execution) -> None:
+        """Report an event of an order."""
+        params = self._executions
+        if params is None:
+            return
+        if params.get("order_status") is False and event.exec_type in _STATUS_CHANGES:
+            return
+        row = self._face.reports.event(event)
+        if params.get("ratecounter"):
+            row[self.front.wire.rate_counter_field] = event.rate_counter
+        self._deliver("executions", [row])
+
+    def on_ledger(self, entry: LedgerEntry) -> None:
+        """Report a change of a balance: a trade makes two messages."""
+        if self._has_balances:
+            self._deliver("balances", [self._face.reports.ledger_entry(entry)])
+
+    def _deliver(self, channel: str, rows: list[Row], kind: str = "update") -> None:
+        self._sequences[channel] += 1
+        message = {
+            "channel": channel,
+            "type": kind,
+            "data": rows,
+            "sequence": self._sequences[channel],
+        }
+        frame = dumps(message)
+        if self._face.requesting is self:
+            self._held.append((channel, frame))
+        else:
+            self._send(channel, frame)
+
+    def _send(self, channel: str, frame: bytes) -> None:
+        """Send a message of a private channel, through whatever goes wrong."""
+        if self.front.wire.unknown_fields:
+            frame = with_unknown_fields(frame)
+        due_s = self.arrival_s()
+        faults, account = self.front.faults, self._account
+        if faults.is_quiet and self._swapped is None:
+            self.link.send_at(due_s, frame)
+            return
+        if faults.take("sequence_gap", channel=channel, account=account):
+            return
+        late = faults.take("delayed_executions", channel=channel, account=account)
+        if late is not None:
+            due_s = self.later(due_s, late.value)
+        arriving = self.mangle(frame, channel)
+        if self._swapped is not None:
+            arriving.append(self._swapped)
+            self._swapped = None
+        elif faults.take("reordered_executions", channel=channel, account=account):
+            self._swapped = frame
+            self.link.after(_HELD_AT_MOST_S, self._release)
+            return
+        for one in arriving:
+            self.link.send_at(due_s, one)
+
+    def _release(self) -> None:
+        """Nothing came to overtake the message."""
+        if self._swapped is not None:
+            self.link.send(self._swapped)
+            self._swapped = None
+
+    # ── orders ───────────────────────────────────────────────────────────────────────────────────
+
+    def _order_method(self, request: Message, token: Token, time_in: str) -> None:
+        faults, method = self.front.faults, request["method"]
+        if not faults.is_quiet and faults.take(
+            "lost_request", method=method, account=token.key.account
+        ):
+            return
+        received_ns = self.front.now_ns()
+        self.link.at(
+            self._due_s(method), lambda: self._carry_out(request, token, time_in, received_ns)
+        )
+
+    def _due_s(self, method: str) -> float:
+        """Return when a request reaches the engine, and with that which ones overtake which.
+
+        Amends and cancels may change places; nothing overtakes an order.
+        """
+        wire, now_s = self.front.wire, self.link.time_s()
+        delay_s = self.front.delay_s(wire.processing_ms)
+        if not delay_s and self._last_any_s <= now_s:
+            return 0.0
+        may_overtake = wire.reorder_unacknowledged and method in _REORDERABLE
+        not_before = self._last_add_s if may_overtake else self._last_any_s
+        due_s = max(now_s + delay_s, not_before + 1e-6)
+        self._last_any_s = max(self._last_any_s, due_s)
+        if method not in _REORDERABLE:
+            self._last_add_s = due_s
+        return due_s
+
+    def _carry_out(self, request: Message, token: Token, time_in: str, received_ns: int) -> None:
+        face, faults = self._face, self.front.faults
+        account, method = token.key.account, request["method"]
+        early = self.front.wire.executions_first or (
+            not faults.is_quiet
+            and faults.take("early_executions", method=method, account=account) is not None
+        )
+        face.requesting = None if early else self
+        try:
+            answers = face.methods.carry_out(request, token.key, received_ns)
+        except (WireError, VenueRefusal) as refused:
+            answers = [Answer(refusal=str(refused))]
+        finally:
+            face.requesting = None
+        for answer in answers:
+            self._answer(request, answer, time_in)
+        held, self._held = self._held, []
+        for channel, frame in held:
+            self._send(channel, frame)
+
+    def _answer(self, request: Message, answer: Answer, time_in: str) -> None:
+        time_out, method = self.front.time(), str(request["method"])
+        if answer.refusal is not None:
+            frame = refusal(request, answer.refusal, time_in, time_out, answer.extra)
+        elif not answer.success:
+            message: Row = {"method": method, "result": answer.result, "success": False}
+            if "req_id" in request:
+                message["req_id"] = request["req_id"]
+            frame = dumps(message | answer.extra | {"time_in": time_in, "time_out": time_out})
+        else:
+            frame = success(request, answer.result, time_in, time_out, answer.extra)
+        self.answer(frame, method)

@@ -1,0 +1,1 @@
+"""The same exchange without sockets and without waiting, for tests."""

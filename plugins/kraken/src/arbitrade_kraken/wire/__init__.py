@@ -1,0 +1,1 @@
+"""Bytes to frames: a WebSocket, whoever reads it."""

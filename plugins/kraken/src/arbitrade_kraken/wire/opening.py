@@ -1,0 +1,137 @@
+"""What every transport has in common: addresses, refusals, how a connection ends."""
+
+import asyncio
+import builtins
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import attrs
+from websockets.exceptions import InvalidURI
+from websockets.uri import WebSocketURI, parse_uri
+
+from arbitrade.errors import ConfigError, VenueUnavailableError
+
+type OnMessage = Callable[[bytes], None]
+type OnBuffer = Callable[[bytearray, int, int], tuple[int, int]]
+type OnEnd = Callable[["Ending"], None]
+
+_FINAL = frozenset({400, 401, 403, 404})
+"""Answers to the upgrade that don't change by asking again (the venue's SDK gives up too)."""
+
+
+class ConnectionRefusedByVenueError(VenueUnavailableError):
+    """Somebody answered, but not with a WebSocket.
+
+    Args:
+        status: The HTTP status; None when it was not about HTTP.
+        is_final: Asking again won't help.
+    """
+
+    def __init__(self, message: str, status: int | None = None, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_final = is_final
+
+
+@attrs.frozen
+class Ending:
+    """How a connection ended.
+
+    Args:
+        code: WebSocket close code; 1006 when the socket just went away.
+        reason: What the venue wrote, or what we made of it.
+    """
+
+    code: int
+    reason: str
+
+
+class AnyWire(Protocol):
+    """The client's end of one open WebSocket, whoever reads it."""
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Done when the connection is gone."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """What one of the owner's callbacks raised."""
+
+    @property
+    def frames(self) -> int:
+        """Complete frames received, control frames included."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes received."""
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last complete frame of any kind, ours excluded."""
+
+    def send(self, message: builtins.bytes) -> None:
+        """Send one text message.  Ignored when the connection is on its way out."""
+
+    async def close(self, timeout_s: float) -> None:
+        """Say goodbye, and hang up after `timeout_s` whatever the other side does.  Idempotent."""
+
+    def abort(self) -> None:
+        """Hang up now.  No message is delivered from here on.  Idempotent."""
+
+
+class OpenWire(Protocol):
+    """Connects and upgrades; `plain.open_wire` and `picows.open_picows_wire` are two of these."""
+
+    def __call__(
+        self,
+        url: str,
+        on_message: OnMessage,
+        on_end: OnEnd,
+        *,
+        max_size: int,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+        on_buffer: OnBuffer | None = None,
+    ) -> Awaitable[AnyWire]:
+        """Return the open connection."""
+
+
+def parse_address(url: str) -> WebSocketURI:
+    """Return the parts of a `ws://` or `wss://` address.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return parse_uri(url)
+    except InvalidURI as error:
+        raise ConfigError(f"kraken.ws_url: {url!r} is not a ws:// or wss:// address") from error
+
+
+def why_unreachable(
+    error: BaseException, url: str, timeout_s: float
+) -> VenueUnavailableError | None:
+    """Return what an exception of the socket means while it is being opened; None if nothing."""
+    if isinstance(error, TimeoutError):
+        return VenueUnavailableError(
+            f"kraken: {url} did not open a WebSocket within {timeout_s:g} s"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionRefusedByVenueError(
+            f"kraken: {url} shows a certificate we don't trust ({error.verify_message}); "
+            "check the machine's clock and certificates, and kraken.ws_url",
+            is_final=True,
+        )
+    if isinstance(error, OSError):
+        return VenueUnavailableError(f"kraken: {url} can't be reached: {error}")
+    return None
+
+
+def not_upgraded(host: str, status: int) -> ConnectionRefusedByVenueError:
+    """Return the error for an HTTP answer other than 101."""
+    return ConnectionRefusedByVenueError(
+        f"kraken: {host} answered HTTP {status} instead of opening a WebSocket",
+        status,
+        is_final=status in _FINAL,
+    )
