@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arbitrade import AlertSink, Store, Venue
+from arbitrade import AlertSink, OpportunityStore, Venue
 from arbitrade.alerts.log_sink import LogSink
 from arbitrade.store.jsonl import JsonLinesStore
 from arbitrade.testing.contracts import AlertSinkContract, StoreContract, VenueContract
@@ -33,7 +33,7 @@ class TestEventVenue(VenueContract):
 
 class TestJsonLinesStore(StoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Store:
+    def store(self, tmp_path: Path) -> OpportunityStore:
         return JsonLinesStore(str(tmp_path / "found.jsonl"))
 
     @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 
 from arbitrade.errors import DatabaseError
 from arbitrade.store.embedded import account as embedded_account
-from arbitrade.store.embedded.account import Account, reachable_binaries, server_account
+from arbitrade.store.embedded.account import ServerAccount, reachable_binaries, server_account
 from arbitrade.store.embedded.binaries import find_binaries
 from arbitrade.store.embedded.postmaster import Postmaster
 from arbitrade.store.embedded.process import Cluster
@@ -515,13 +515,13 @@ async def test_data_whose_way_was_closed_later_is_not_looked_for_elsewhere(place
 async def test_programs_the_account_can_not_reach_are_copied_once(place, monkeypatch):
     monkeypatch.setattr(embedded_account, "_COMMON", place / "common")
     account = server_account(place / "none")
-    blocked_at = Account.blocked_at
+    blocked_at = ServerAccount.blocked_at
     real = find_binaries()
 
     def is_closed(self, path):
         return path if path == real.folder else blocked_at(self, path)
 
-    monkeypatch.setattr(Account, "blocked_at", is_closed)
+    monkeypatch.setattr(ServerAccount, "blocked_at", is_closed)
     async with EmbeddedPostgres(place / "pg") as server:
         assert await ask(server.dsn, "SELECT 1") == 1
         program = psutil.Process(running(place / "pg").pid).exe()

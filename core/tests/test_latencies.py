@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from arbitrade.config.trading import PaperSettings
 from arbitrade.errors import ConfigError
-from arbitrade.trading.gateways.latencies import Latency, parse_latency
+from arbitrade.trading.gateways.latencies import Delay, parse_latency
 
 MS = 1_000_000
 
@@ -105,6 +105,6 @@ def test_a_latency_is_never_negative_and_reads_back_as_it_is_written(
         second = Decimal(0)
     if kind == "uniform":
         second += first
-    latency = Latency(kind, first, second)
+    latency = Delay(kind, first, second)
     assert parse_latency(str(latency), "paper.send_ms") == latency
     assert latency.draw(Random(seed)) >= 0

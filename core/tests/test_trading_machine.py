@@ -20,7 +20,7 @@ from arbitrade.records import BalanceCompared, CycleClosed, ExecutionBooked, Tra
 from arbitrade.testing.trading import START_NS, TradingBench
 from arbitrade.trading.machine import marks
 from arbitrade.trading.machine.events import (
-    AccountReady,
+    AccountReadiness,
     BalanceMoved,
     BalancesTold,
     Commanded,
@@ -294,7 +294,7 @@ def test_flatten_that_gets_no_further_names_what_is_left_of_what_it_was_given():
 def reconciling() -> TradingBench:
     bench = TradingBench({"USD": 1_000})
     bench.trader.must_reconcile = True
-    bench.tell(AccountReady(True))
+    bench.tell(AccountReadiness(True))
     return bench
 
 

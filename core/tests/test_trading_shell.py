@@ -9,7 +9,7 @@ import pytest
 from arbitrade.recording import RecordingReader
 from arbitrade.testing.trading import TradingBench
 from arbitrade.trading.machine.events import (
-    AccountReady,
+    AccountReadiness,
     Commanded,
     JournalTold,
     TimeCame,
@@ -144,7 +144,7 @@ async def test_event_that_cannot_be_handled_is_told_and_the_next_is_handled(shel
     shell.on_failure = failures.append
 
     def then(event: TradingEvent) -> None:
-        if isinstance(event, AccountReady):
+        if isinstance(event, AccountReadiness):
             shell.tell(Commanded("reduce", "arbitrade", {}))
             raise ZeroDivisionError
 
@@ -157,7 +157,7 @@ async def test_event_that_cannot_be_handled_is_told_and_the_next_is_handled(shel
 
 async def test_failure_nobody_takes_is_raised_and_leaves_the_shell_usable(shell, listening):
     def then(event: TradingEvent) -> None:
-        if isinstance(event, AccountReady):
+        if isinstance(event, AccountReadiness):
             raise ZeroDivisionError
 
     listening.then = then

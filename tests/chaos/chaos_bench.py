@@ -29,7 +29,7 @@ from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
 from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -63,7 +63,7 @@ WIDE_OPEN = {
     "KRAKEN__RESOLVE_SETTLE_S": "0.5",
     "KRAKEN__ORDER_DEADLINE_S": "1",
 }
-MARKET = MarketSettings(seed=5, edge_every=80, edge_bps=(15.0, 60.0), edge_lifetime=2_000)
+MARKET = GeneratedMarketSettings(seed=5, edge_every=80, edge_bps=(15.0, 60.0), edge_lifetime=2_000)
 WIRE = WireSettings(attempts=0, snapshot_ms=(5, 20), processing_ms=(1, 8), network_ms=(1, 4))
 
 
@@ -555,7 +555,7 @@ class Findings:
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, dsn: Secret, *, rate: float = 300.0, market: MarketSettings = MARKET
+    folder: Path, dsn: Secret, *, rate: float = 300.0, market: GeneratedMarketSettings = MARKET
 ) -> AsyncIterator[Bench]:
     """Run a venue while the context is open; every bot is gone at its end."""
     settings = SimulatorSettings(

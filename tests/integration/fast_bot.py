@@ -59,7 +59,7 @@ from arbitrade.records import (
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.events import (
     AccountGap,
-    AccountReady,
+    AccountReadiness,
     BalanceMoved,
     BalancesTold,
     Commanded,
@@ -517,7 +517,7 @@ class FastBot:
             case Gap():
                 self.tell(AccountGap(event.reason))
             case Readiness():
-                self.tell(AccountReady(event.is_ready))
+                self.tell(AccountReadiness(event.is_ready))
             case _:
                 pass
 

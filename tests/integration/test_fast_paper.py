@@ -7,7 +7,7 @@ import pytest
 from fast_bot import FastBot, make_settings
 
 from arbitrade.models import Mode, TradingState
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 
@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.fast.venue import FastVenue
 @pytest.mark.parametrize("executor", ["sequential", "parallel"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
-    market = MarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
+    market = GeneratedMarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
     venue = FastVenue.make(SimulatorSettings(pairs=16, seed=seed, rate=20, market=market))
     risk: dict[str, object] = {
         "share_books": True,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arbitrade.models import CycleState, Opportunity, Side
 from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.venue import FastVenue
@@ -43,7 +43,7 @@ def finish(bot: FastBot) -> list[CycleClosed]:
 )
 def test_limits_hold_at_every_instant(seed, notional, flight, asset, cycles, share):
     """`Watch` looks after each frame and event; slow orders keep several cycles under way."""
-    market = MarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
+    market = GeneratedMarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
     simulated = SimulatorSettings(pairs=16, seed=seed, rate=20, market=market)
     venue = FastVenue.make(simulated, FastFaults(partial=0.2, refused=0.1), SLOW)
     risk: dict[str, object] = {
@@ -90,7 +90,7 @@ def test_limits_hold_at_every_instant(seed, notional, flight, asset, cycles, sha
 )
 def test_no_rounding_makes_or_loses_money(seed, convention, executor):
     """Flows of cycles, the wallet's change, and the exchange's ledger are the same sums."""
-    market = MarketSettings(seed=seed, edge_every=25, edge_lifetime=100)
+    market = GeneratedMarketSettings(seed=seed, edge_every=25, edge_lifetime=100)
     simulated = SimulatorSettings(pairs=16, seed=seed, rate=20, market=market)
     venue = FastVenue.make(simulated, FastFaults(partial=0.2, refused=0.05, fee_currency=0.1))
     chosen = make_settings(fees={"charged_in": convention}, execution={"executor": executor})

@@ -23,7 +23,7 @@ from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
 from arbitrade.trading.machine import orders
 from arbitrade.trading.machine.events import Commanded
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults
@@ -46,7 +46,7 @@ TIMEOUT_S = 120 if not IS_LONG else 3 * 3600
 def stormy(
     seed: int, faults: FastFaults | None = None, *, keep: bool = False, pairs: int = 20
 ) -> FastBot:
-    market = MarketSettings(seed=seed, edge_every=60, edge_lifetime=100)
+    market = GeneratedMarketSettings(seed=seed, edge_every=60, edge_lifetime=100)
     simulated = SimulatorSettings(pairs=pairs, seed=seed, rate=20, market=market)
     venue = FastVenue.make(simulated, FastFaults.storm() if faults is None else faults)
     risk = {**BUSY, "maximum_cycles": "4"}

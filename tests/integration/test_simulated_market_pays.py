@@ -12,7 +12,7 @@ import pytest
 from arbitrade.config.load import load_settings
 from arbitrade.engine.assembly import assemble
 from arbitrade.plugins import discover
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
@@ -80,5 +80,5 @@ def test_default_market_pays_a_few_times_a_minute(pairs, seed):
 
 def test_market_without_edges_pays_nothing():
     """What pays is made, and nothing else does: fees are higher than what noise leaves."""
-    market = MarketSettings(seed=1, edge_every=0)
+    market = GeneratedMarketSettings(seed=1, edge_every=0)
     assert sightings(SimulatorSettings(pairs=50, seed=1, market=market)) == []

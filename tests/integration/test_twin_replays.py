@@ -23,7 +23,7 @@ from arbitrade.hot import LOOP, unavailable
 from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.pricing import FeeSchedule
 from arbitrade.recording import RecordingReader, reader
-from arbitrade.research.detection import Replay
+from arbitrade.research.detection import Detection
 from arbitrade.testing.wild import WildMarket, mutated
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings
@@ -67,7 +67,7 @@ def replayed(path: Path, is_compiled: bool, **options: Any) -> list[str]:
         **options,
     )
     assert (engine.hot_path == "compiled") is is_compiled
-    replay = Replay(engine, clock)
+    replay = Detection(engine, clock)
     with RecordingReader(str(path)) as recording:
         try:
             replay.run(recording)

@@ -9,9 +9,9 @@ from arbitrade.config import Secret, Settings
 from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
-from arbitrade.trading.run.outcome import RunReport
+from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import running_simulator
 
@@ -20,7 +20,7 @@ MARKET = SimulatorSettings(
     seed=5,
     rate=400.0,
     wire=WireSettings().prompt(),
-    market=MarketSettings(seed=5, edge_every=150),
+    market=GeneratedMarketSettings(seed=5, edge_every=150),
 )
 
 
@@ -53,7 +53,7 @@ async def traded(
     enough: Callable[[TradingSession], bool],
     meanwhile: Callable[[TradingSession], object] | None = None,
     **overrides: Mapping[str, object],
-) -> RunReport:
+) -> RunOutcome:
     """Trade at the simulator until something holds; return what was done."""
     async with running_simulator(MARKET) as simulator:
         kraken: dict[str, object] = {

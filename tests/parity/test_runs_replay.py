@@ -14,14 +14,14 @@ from arbitrade.config import Secret
 from arbitrade.models import Mode
 from arbitrade.plugins import discover
 from arbitrade.recording import RecordingReader
-from arbitrade.trading.run.replay import Rerun, Verdict
+from arbitrade.trading.run.replay import Replay, Verdict
 from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.simulator.running import running_simulator
 
 
 def replayed(path: str) -> Verdict:
     with RecordingReader(path) as reader:
-        return Rerun(reader, discover()).run()
+        return Replay(reader, discover()).run()
 
 
 @pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE])

@@ -31,9 +31,9 @@ from arbitrade.protocols import (
     Executor,
     Feed,
     FeedHandler,
+    OpportunityStore,
     RiskRule,
     Service,
-    Store,
     Venue,
 )
 
@@ -55,6 +55,7 @@ __all__ = [
     "Leg",
     "MigrationSeries",
     "Opportunity",
+    "OpportunityStore",
     "OrderBook",
     "Refused",
     "RiskRule",
@@ -64,7 +65,6 @@ __all__ = [
     "SettingsSection",
     "Severity",
     "Side",
-    "Store",
     "SystemClock",
     "Venue",
     "hookimpl",

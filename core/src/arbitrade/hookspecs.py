@@ -27,11 +27,11 @@ if TYPE_CHECKING:
         AlertSink,
         Detector,
         Executor,
+        OpportunityStore,
         RiskRule,
         RiskView,
         Service,
         Simulation,
-        Store,
         Venue,
     )
 
@@ -88,7 +88,7 @@ def arbitrade_register_migrations() -> "Iterable[MigrationSeries]":
 
 
 @hookspec(firstresult=True)
-def arbitrade_make_store(settings: "Settings", url: str) -> "Store | None":
+def arbitrade_make_store(settings: "Settings", url: str) -> "OpportunityStore | None":
     """Build the store that keeps opportunities.
 
     Called once for each store the user asks for (`detect --out`, later `store.url`).

@@ -1,11 +1,11 @@
-"""`Front` without picows: every frame arrives once and in order, taken from the buffer or not."""
+"""`BufferReader` without picows: every frame arrives once, in order, buffered or not."""
 
 from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade_kraken.wire.picows_front import Front
+from arbitrade_kraken.wire.picows_front import BufferReader
 
 GOODBYE = b"\x88\x02\x03\xe8"
 
@@ -76,7 +76,7 @@ def whole(data: bytes) -> int:
     return head + size if len(data) >= head + size else 0
 
 
-def receive(front: Front, data: bytes) -> None:
+def receive(front: BufferReader, data: bytes) -> None:
     while data:
         room = front.get_buffer(-1)
         assert len(room) > 0
@@ -122,7 +122,7 @@ def test_every_frame_comes_once_and_in_order_however_the_bytes_are_cut(
         early = stream[:opened_with][at : at + room]
         parser.get_buffer(-1)[: len(early)] = early
         parser.buffer_updated(len(early))
-    front = Front(parser, parser)
+    front = BufferReader(parser, parser)
 
     at = opened_with
     for cut in cuts:
@@ -137,7 +137,7 @@ def test_every_frame_comes_once_and_in_order_however_the_bytes_are_cut(
 
 def test_from_the_second_frame_on_everything_is_offered(encode: Callable[..., bytes]) -> None:
     parser = Parser(lambda frame: True, 1_000)
-    front = Front(parser, parser)
+    front = BufferReader(parser, parser)
     frames = [encode(b"%d" % number) for number in range(5)]
 
     receive(front, frames[0])

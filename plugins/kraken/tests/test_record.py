@@ -21,7 +21,7 @@ from arbitrade.errors import RecordingError
 from arbitrade.models import BookDelta
 from arbitrade.recording import RecordingReader, RecordingWriter
 from arbitrade.recording.session import RecordSession
-from arbitrade.research.detection import Replay, ReplaySummary
+from arbitrade.research.detection import Detection, DetectionSummary
 from arbitrade_kraken.config import KrakenSettings
 from arbitrade_kraken.market.decoder import KrakenDecoder
 from arbitrade_kraken.venue import KrakenVenue
@@ -29,11 +29,11 @@ from arbitrade_kraken.venue import KrakenVenue
 TIMEOUT_S = 20
 
 
-def replayed(path: Path) -> ReplaySummary:
-    """Replay one part alone."""
+def replayed(path: Path) -> DetectionSummary:
+    """Detection one part alone."""
     clock = ReplayClock()
     engine = Engine(KrakenVenue(), lambda _: (), lambda *_: None, clock=clock)
-    replay = Replay(engine, clock)
+    replay = Detection(engine, clock)
     with RecordingReader(str(path)) as reader:
         replay.run(reader)
         return replay.summary(reader)

@@ -17,7 +17,7 @@ from arbitrade_kraken.simulator.exchange.events import (
     PublicTrade,
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
 from arbitrade_kraken.simulator.exchange.universe import Universe
@@ -29,7 +29,7 @@ type Side_ = dict[int, int]
 
 
 def make(seed: int = 7, pairs: int = 12, *, wire: int = 1, **settings: object) -> Exchange:
-    market = GeneratedMarket(MarketSettings(seed=seed, **settings))  # type: ignore[arg-type]
+    market = GeneratedMarket(GeneratedMarketSettings(seed=seed, **settings))  # type: ignore[arg-type]
     universe = Universe.load().select(pairs)
     return Exchange(universe, market, ReplayClock(START), ExchangeSettings(seed=wire))
 
@@ -132,7 +132,7 @@ def test_messages_have_several_entries_both_sides_no_order_and_now_and_then_a_pr
 
 @pytest.mark.parametrize("removals_first", [True, False])
 def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) -> None:
-    market = GeneratedMarket(MarketSettings(seed=3, duplicate_share=0.0))
+    market = GeneratedMarket(GeneratedMarketSettings(seed=3, duplicate_share=0.0))
     rules = ExchangeSettings(removals_first=removals_first)
     exchange = Exchange(Universe.load().select(3), market, ReplayClock(START), rules)
     mixed = 0

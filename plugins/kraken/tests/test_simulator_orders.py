@@ -20,7 +20,7 @@ from arbitrade_kraken.simulator.exchange.events import (
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
 from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
@@ -512,7 +512,9 @@ def test_a_fok_order_that_would_meet_its_own_account_takes_nothing(venue: Venue)
 
 def test_a_far_order_of_ours_does_not_pull_the_book_after_it() -> None:
     exchange = Exchange(
-        Universe.load().only([SOL]), GeneratedMarket(MarketSettings(seed=2)), ReplayClock(START)
+        Universe.load().only([SOL]),
+        GeneratedMarket(GeneratedMarketSettings(seed=2)),
+        ReplayClock(START),
     )
     exchange.open_account("alice", {"EUR": D(1000)})
     exchange.add_order("alice", order(limit_price="1"))

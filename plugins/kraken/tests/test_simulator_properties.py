@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.exchange.book import Ladder
 from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, LedgerEntry
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
 from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
@@ -42,7 +42,7 @@ class Crowd:
         self.random = Random(seed)
         self.clock = ReplayClock(START)
         market = GeneratedMarket(
-            MarketSettings(seed=seed, volatility=2e-4, trade_share=0.3, liquidity=0.02)
+            GeneratedMarketSettings(seed=seed, volatility=2e-4, trade_share=0.3, liquidity=0.02)
         )
         self.exchange = Exchange(
             Universe.load().only(SYMBOLS),

@@ -12,7 +12,7 @@ import pytest
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -30,7 +30,7 @@ async def simulator(
         symbols=symbols,
         rate=0,
         wire=attrs.evolve(WireSettings().prompt(), heartbeat_s=0),
-        market=MarketSettings(seed=5, **market),
+        market=GeneratedMarketSettings(seed=5, **market),
     )
     async with running_simulator(settings, MovableClock(NOON_NS)) as running:
         yield running

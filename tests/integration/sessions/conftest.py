@@ -40,12 +40,12 @@ from arbitrade.records import (
     decode,
 )
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
-from arbitrade.trading.run.outcome import RunReport
+from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.rest import budget
 from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
 from arbitrade_kraken.simulator.exchange.rates import CallCounters
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -180,7 +180,7 @@ class Bot:
 
     session: TradingSession
     folder: Path
-    report: RunReport | None = None
+    report: RunOutcome | None = None
     error: BaseException | None = None
     task: "asyncio.Task[None] | None" = None
 
@@ -510,7 +510,9 @@ async def bench(
         rate=150.0,
         seed=1,
         wire=wire,
-        market=MarketSettings(seed=1, edge_every=30, edge_bps=(30.0, 90.0), edge_lifetime=200),
+        market=GeneratedMarketSettings(
+            seed=1, edge_every=30, edge_bps=(30.0, 90.0), edge_lifetime=200
+        ),
         exchange=ExchangeSettings(seed=1),
     )
     # The venue takes back what histories cost at half a point a second, which tests don't wait for.

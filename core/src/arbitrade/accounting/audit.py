@@ -70,7 +70,7 @@ class AuditEntry:
 
 
 @attrs.frozen
-class Problem:
+class AuditProblem:
     """Where a chain is broken, and how."""
 
     run: str
@@ -121,16 +121,16 @@ class AuditChain:
         self.entry, self.last_hash = record.entry, record.hash
 
 
-def verify(entries: Iterable[AuditEntry]) -> list[Problem]:
+def verify(entries: Iterable[AuditEntry]) -> list[AuditProblem]:
     """Return everything that is wrong with the chains of these entries; nothing if all hold.
 
     Args:
         entries: All there are of each account, in the order they were written.
     """
     last: dict[str, AuditEntry] = {}
-    problems: list[Problem] = []
+    problems: list[AuditProblem] = []
     for one in entries:
-        problems.extend(Problem(one.run, one.entry, text) for text in _faults(one, last))
+        problems.extend(AuditProblem(one.run, one.entry, text) for text in _faults(one, last))
         last[one.account] = one
     return problems
 

@@ -13,7 +13,7 @@ from arbitrade.errors import ArbitradeError
 if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
     from arbitrade.protocols import RunningSimulation
-    from arbitrade.trading.run.outcome import RunReport
+    from arbitrade.trading.run.outcome import RunOutcome
 
 _PAIRS, _RATE, _SEED = 50, 500.0, 1
 _ZERO = Decimal(0)
@@ -82,7 +82,7 @@ async def _demo(
     pairs: int,
     rate: float,
     seed: int,
-) -> "RunReport":
+) -> "RunOutcome":
     from arbitrade.cli.trading import trade
     from arbitrade.models import Mode
     from arbitrade.trading.run.session import TradingSession
@@ -107,7 +107,7 @@ async def _demo(
         return report if paper else await _compared(report, running)
 
 
-async def _compared(report: "RunReport", running: "RunningSimulation") -> "RunReport":
+async def _compared(report: "RunOutcome", running: "RunningSimulation") -> "RunOutcome":
     """Return the report with the ledger held against the venue's own."""
     told = await running.balances()
     assets = sorted({*told, *report.ledger})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arbitrade.models import InstrumentsChanged, Opportunity
     from arbitrade.protocols import Venue
     from arbitrade.recording import RecordingReader
-    from arbitrade.research.detection import ReplaySummary
+    from arbitrade.research.detection import DetectionSummary
 
 _BEST_CYCLES = 5
 _TRIANGULAR = "triangular"
@@ -85,7 +85,7 @@ def detect(
     depth: int | None,
     venue_name: str | None,
 ) -> None:
-    """Replay RECORDING through order books and detectors; report what there was.
+    """Detection RECORDING through order books and detectors; report what there was.
 
     RECORDING is a file of JSON lines, raw frames or envelopes, plain, gzip or zstd; - is standard
     input.  No risk rules, no orders, no database: a cycle is reported with every verified book
@@ -151,10 +151,10 @@ def _replay(
     out: str | None,
     instruments: Path | None,
     depth: int | None,
-) -> "ReplaySummary":
+) -> "DetectionSummary":
     from arbitrade.clock import ReplayClock
     from arbitrade.engine.assembly import assemble
-    from arbitrade.research.detection import Replay
+    from arbitrade.research.detection import Detection
 
     store = None if out is None else line.registry.make_store(settings, f"jsonl:{out}")
 
@@ -175,7 +175,7 @@ def _replay(
     try:
         if instruments is not None:
             engine.learn(_read_instruments(venue, instruments))
-        replay = Replay(engine, clock)
+        replay = Detection(engine, clock)
         with _progress(reader) as on_progress:
             replay.run(reader, on_progress)
     except RecordingError as error:
@@ -237,7 +237,7 @@ def _progress(reader: "RecordingReader") -> Iterator[Callable[[], None] | None]:
         bar.update(reader.size - bar.pos)
 
 
-def _write_summary(path: str, result: "ReplaySummary") -> None:
+def _write_summary(path: str, result: "DetectionSummary") -> None:
     text = orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2).decode()
     if path == "-":
         click.echo(text)
@@ -248,7 +248,7 @@ def _write_summary(path: str, result: "ReplaySummary") -> None:
         raise ArbitradeError(f"--summary {path}: can't be written ({error.strerror})") from error
 
 
-def _as_text(reader: "RecordingReader", result: "ReplaySummary") -> str:
+def _as_text(reader: "RecordingReader", result: "DetectionSummary") -> str:
     """Return the summary as a person reads it."""
     speed = f"{result.frames_per_s:,.0f} frames/s in {result.seconds:.2f} s"
     hint = "" if result.hot_path == "compiled" else " (arbitrade doctor tells why)"
@@ -272,7 +272,7 @@ def _as_text(reader: "RecordingReader", result: "ReplaySummary") -> str:
     return "\n".join(rows)
 
 
-def _best_cycles(result: "ReplaySummary") -> Iterator[str]:
+def _best_cycles(result: "DetectionSummary") -> Iterator[str]:
     yield "  seen most            episodes  sightings   longest   best edge   best profit"
     for record in result.by_cycle[:_BEST_CYCLES]:
         name = record.key.partition(":")[2]

@@ -30,11 +30,11 @@ def replay(recording: str, as_json: bool) -> None:
     from arbitrade.plugins import discover
     from arbitrade.process.logs import configure
     from arbitrade.recording import RecordingReader
-    from arbitrade.trading.run.replay import Rerun
+    from arbitrade.trading.run.replay import Replay
 
     configure(LogSettings(level="warning"))
     with RecordingReader(recording) as reader:
-        verdict = Rerun(reader, discover()).run()
+        verdict = Replay(reader, discover()).run()
     if as_json:
         click.echo(orjson.dumps(_as_json(verdict)).decode())
     else:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from arbitrade.cli.context import CommandLine
     from arbitrade.config import Settings
     from arbitrade.protocols import Venue
-    from arbitrade.trading.run.outcome import RunReport
+    from arbitrade.trading.run.outcome import RunOutcome
 
 
 @click.command(
@@ -79,7 +79,7 @@ async def _run(
     account: str | None,
     seconds: float | None,
     as_json: bool,
-) -> "RunReport":
+) -> "RunOutcome":
     from arbitrade.cli.trading import trade
     from arbitrade.models import Mode
     from arbitrade.trading.run.session import TradingSession

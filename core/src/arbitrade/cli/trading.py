@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from arbitrade.api import BotState
     from arbitrade.config import Settings
     from arbitrade.plugins import PluginRegistry
-    from arbitrade.trading.run.outcome import RunReport
+    from arbitrade.trading.run.outcome import RunOutcome
     from arbitrade.trading.run.session import TradingSession
 
 _LOG_EVERY_S = 10.0
@@ -26,7 +26,7 @@ async def trade(
     *,
     seconds: float | None,
     is_quiet: bool,
-) -> "RunReport":
+) -> "RunOutcome":
     """Run a session with the plugins' services, shown on a terminal, logged elsewhere."""
     stop_on_signals(session.stop)
     if is_quiet or not sys.stderr.isatty():
@@ -66,7 +66,7 @@ def _write(state: "BotState") -> None:
     structlog.stdlib.get_logger("arbitrade.run").info("run.progress", **plain_line(state))
 
 
-def show_report(report: "RunReport", *, as_json: bool) -> None:
+def show_report(report: "RunOutcome", *, as_json: bool) -> None:
     """Print what a run did."""
     if as_json:
         click.echo(orjson.dumps(report.as_json()).decode())
@@ -94,13 +94,13 @@ def show_report(report: "RunReport", *, as_json: bool) -> None:
     click.echo("\n".join(rows), err=True)
 
 
-def _market(report: "RunReport") -> list[str]:
+def _market(report: "RunOutcome") -> list[str]:
     if report.state.counters.get("checksums.right"):
         return []
     return ["  market         never there: not one book was in sync; see the messages above"]
 
 
-def _difference(report: "RunReport") -> str:
+def _difference(report: "RunOutcome") -> str:
     from arbitrade.models import Mode
 
     wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from arbitrade.config import Settings
     from arbitrade.models.migrations import MigrationSeries
-    from arbitrade.protocols import AlertSink, Executor, RiskRule, RiskView, Store
+    from arbitrade.protocols import AlertSink, Executor, OpportunityStore, RiskRule, RiskView
 
 COMMANDS = (
     "demo",
@@ -56,7 +56,7 @@ def arbitrade_register_migrations() -> "list[MigrationSeries]":
 
 
 @hookimpl
-def arbitrade_make_store(settings: "Settings", url: str) -> "Store | None":
+def arbitrade_make_store(settings: "Settings", url: str) -> "OpportunityStore | None":
     """Build `jsonl:PATH`, one JSON object a line; `-` is standard output."""
     scheme, _, path = url.partition(":")
     if scheme != "jsonl":

@@ -23,7 +23,7 @@ NOT_ANYBODYS = "arbitrade-check:nobody"
 
 
 @attrs.frozen
-class Finding:
+class Defect:
     """One thing checked.
 
     Args:
@@ -49,14 +49,14 @@ class Report:
         migrations: Names of its migration files.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Defect, ...]
     hooks: tuple[str, ...] = ()
     contributed: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     sections: tuple[SettingsSection, ...] = ()
     migrations: tuple[str, ...] = ()
 
     @property
-    def problems(self) -> tuple[Finding, ...]:
+    def problems(self) -> tuple[Defect, ...]:
         """The findings that are wrong."""
         return tuple(finding for finding in self.findings if finding.problem is not None)
 
@@ -67,8 +67,8 @@ def examine(plugin: Plugin) -> Report:
     Builds what its hooks contribute, calls none of it, and connects to nothing.
     """
     if plugin.refusal is not None:
-        return Report((Finding(plugin.name, "import", f"not imported: {plugin.refusal}"),))
-    first = Finding(plugin.name, "import, version and hooks", plugin.failure)
+        return Report((Defect(plugin.name, "import", f"not imported: {plugin.refusal}"),))
+    first = Defect(plugin.name, "import, version and hooks", plugin.failure)
     if plugin.module is None:
         return Report((first,))
     alone = PluginRegistry([plugin] if plugin.name != CORE else [])
@@ -80,7 +80,7 @@ def examine(plugin: Plugin) -> Report:
             run()
         except ArbitradeError as error:
             problem = str(error)
-        findings.append(Finding(plugin.name, check, problem))
+        findings.append(Defect(plugin.name, check, problem))
     return Report(
         tuple(findings),
         hooks=alone.implemented(plugin.name),

@@ -31,11 +31,11 @@ from arbitrade.protocols import (
     AlertSink,
     Detector,
     Executor,
+    OpportunityStore,
     RiskRule,
     RiskView,
     Service,
     Simulation,
-    Store,
     Venue,
 )
 
@@ -118,13 +118,13 @@ class PluginRegistry(PluginSelection):
             series.append(checked)
         return tuple(series)
 
-    def make_store(self, settings: Settings, url: str) -> Store:
+    def make_store(self, settings: Settings, url: str) -> OpportunityStore:
         """Return the store for `url`, `scheme:rest`.
 
         Raises:
             UsageError: Nobody knows the scheme.
         """
-        made = self._make("arbitrade_make_store", Store, settings=settings, url=url)
+        made = self._make("arbitrade_make_store", OpportunityStore, settings=settings, url=url)
         if made is None:
             raise UsageError(
                 f"store {url!r}: no enabled plugin keeps opportunities there; "

@@ -5,7 +5,7 @@ Attributes are read-only properties so that frozen attrs classes satisfy them.  
 """
 
 from arbitrade.protocols.account import Account, AccountHandler
-from arbitrade.protocols.beside import AlertSink, Service, Store
+from arbitrade.protocols.beside import AlertSink, OpportunityStore, Service
 from arbitrade.protocols.clock import Clock
 from arbitrade.protocols.compiled import CompiledDetector, CompiledStage, CompiledVenue
 from arbitrade.protocols.execution import CycleDesk, Executor, Ticket, WayOut
@@ -40,6 +40,7 @@ __all__ = [
     "Feed",
     "FeedHandler",
     "Flow",
+    "OpportunityStore",
     "PairWatcher",
     "RiskRule",
     "RiskView",
@@ -47,7 +48,6 @@ __all__ = [
     "Service",
     "Simulation",
     "SizeRule",
-    "Store",
     "Ticket",
     "TradingVenue",
     "Venue",

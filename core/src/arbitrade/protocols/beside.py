@@ -19,7 +19,7 @@ class AlertSink(Protocol):
         """Deliver one alert.  May be slow or raise; that only hurts this sink."""
 
 
-class Store(Protocol):
+class OpportunityStore(Protocol):
     """Keeps what was found."""
 
     def write(self, opportunity: Opportunity, line: int) -> None:

@@ -47,7 +47,7 @@ class CycleRecord:
 
 
 @attrs.frozen
-class ReplaySummary:
+class DetectionSummary:
     """What a replay did; `as_json` has the fields of `detect --summary`."""
 
     frames: int
@@ -107,7 +107,7 @@ class ReplaySummary:
         }
 
 
-class Replay:
+class Detection:
     """One pass of a recording through an engine.
 
     Args:
@@ -124,7 +124,7 @@ class Replay:
         engine.episodes.on_end = self._on_episode
 
     def run(self, reader: RecordingReader, on_progress: Callable[[], None] | None = None) -> None:
-        """Replay every line.
+        """Detection every line.
 
         Args:
             reader: The recording.
@@ -146,12 +146,12 @@ class Replay:
             )
         self._engine.episodes.close()
 
-    def summary(self, reader: RecordingReader) -> ReplaySummary:
+    def summary(self, reader: RecordingReader) -> DetectionSummary:
         """Return what happened; call it when the last result is written."""
         seconds = 0.0 if self._started is None else time.perf_counter() - self._started
         engine, tally = self._engine, self._engine.tally()
         records = sorted(self._by_cycle.values(), key=lambda r: (-r.sightings, r.key))
-        return ReplaySummary(
+        return DetectionSummary(
             frames=self._frames_taken(),
             book_updates=tally.book_updates,
             right=tally.right,

@@ -67,7 +67,7 @@ class Gap:
 
 
 @attrs.frozen
-class Rejected:
+class RejectedRecord:
     """A record that was set aside, and why."""
 
     seq: int
@@ -85,7 +85,7 @@ class Outcome:
         unknown: Records of kinds this version doesn't know.
     """
 
-    rejected: tuple[Rejected, ...] = ()
+    rejected: tuple[RejectedRecord, ...] = ()
     repeated: int = 0
     unknown: int = 0
 
@@ -196,14 +196,14 @@ async def _run(connection: asyncpg.Connection, action: Action, rows: Sequence[Ro
 async def _write_apart(
     connection: asyncpg.Connection, key: JournalKey, batch: Sequence[Prepared]
 ) -> Outcome:
-    rejected: list[Rejected] = []
+    rejected: list[RejectedRecord] = []
     repeated = unknown = 0
     for one in batch:
         error = one.error or await _write_one(connection, one)
         if error == _REPEATED:
             repeated += 1
         elif error:
-            rejected.append(Rejected(one.seq, one.kind, error))
+            rejected.append(RejectedRecord(one.seq, one.kind, error))
             await connection.execute(actions.REJECTED.sql, *_rejection(key, one, error))
         else:
             unknown += _is_unknown(one)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from arbitrade.synthetic.simulation import SyntheticMarket
 
 
-class Conditions:
+class Mishaps:
     """Lets each kind of trouble happen now and then."""
 
     def __init__(self, market: SyntheticMarket) -> None:

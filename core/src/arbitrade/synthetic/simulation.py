@@ -7,7 +7,7 @@ from random import Random
 
 from arbitrade.models import Instrument, Instruments, Level, VenueState
 from arbitrade.synthetic import frames as text
-from arbitrade.synthetic.conditions import Conditions
+from arbitrade.synthetic.conditions import Mishaps
 from arbitrade.synthetic.edges import EdgeMaker
 from arbitrade.synthetic.ladder import VenueBook
 from arbitrade.synthetic.motion import Motion
@@ -50,7 +50,7 @@ class SyntheticMarket:
         for book in self._books.values():
             self._motion.fill(book)
         self._edges = EdgeMaker(self)
-        self._conditions = Conditions(self)
+        self._conditions = Mishaps(self)
 
     # ── for those who check ──────────────────────────────────────────────────────────────────────
 

@@ -29,7 +29,7 @@ _PREFERRED = ("arbitrade", "postgres", "nobody")
 
 
 @attrs.frozen
-class Account:
+class ServerAccount:
     """An account of the operating system.
 
     Args:
@@ -65,7 +65,7 @@ class Account:
         return bool(status.st_mode & stat.S_IXOTH)
 
 
-def server_account(data: Path) -> Account | None:
+def server_account(data: Path) -> ServerAccount | None:
     """Return the account to run the server as; None for the one we are.
 
     Args:
@@ -82,7 +82,7 @@ def server_account(data: Path) -> Account | None:
         return None
     for entry in _candidates(data):
         if entry.pw_uid != 0:
-            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+            return ServerAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise DatabaseError(
         "PostgreSQL refuses to run as root, and /etc/passwd names no other account; add one "
         "(useradd --system arbitrade), or set database.dsn to a server"
@@ -105,7 +105,7 @@ def reachable_folder(folder: Path) -> Path:
     return absolute if is_open else elsewhere
 
 
-def reachable_binaries(binaries: Binaries, account: Account | None) -> Binaries:
+def reachable_binaries(binaries: Binaries, account: ServerAccount | None) -> Binaries:
     """Return the programs, copied to where the account can run them if it can't where they are.
 
     The copy is made once for each version, about 40 MB.

@@ -22,7 +22,7 @@ import psutil
 
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError
 from arbitrade.secrets import Secret
-from arbitrade.store.embedded.account import Account
+from arbitrade.store.embedded.account import ServerAccount
 from arbitrade.store.embedded.binaries import Binaries, environment
 from arbitrade.store.embedded.postmaster import (
     Postmaster,
@@ -56,7 +56,7 @@ class Cluster:
 
     data: Path
     binaries: Binaries
-    account: Account | None
+    account: ServerAccount | None
     options: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
@@ -351,7 +351,7 @@ class Cluster:
         )
 
 
-def _detached(account: Account | None) -> dict[str, Any]:
+def _detached(account: ServerAccount | None) -> dict[str, Any]:
     """Return what keeps a Ctrl-C on our terminal from the server, and drops root's rights."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError
 from arbitrade.secrets import Secret
 from arbitrade.store.embedded.account import (
-    Account,
+    ServerAccount,
     is_common,
     make_common_folder,
     reachable_binaries,
@@ -185,7 +185,7 @@ class EmbeddedPostgres:
         return Cluster(folder / "data", programs, account, self._options)
 
     @asynccontextmanager
-    async def _locked(self, account: Account | None) -> AsyncIterator[None]:
+    async def _locked(self, account: ServerAccount | None) -> AsyncIterator[None]:
         """Hold the lock of the folder; only around start and stop.
 
         It is asked for again and again instead of in a thread, which could not be cancelled.

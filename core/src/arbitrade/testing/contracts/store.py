@@ -12,7 +12,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.protocols import (
-    Store,
+    OpportunityStore,
 )
 
 
@@ -25,7 +25,7 @@ class StoreContract:
     """
 
     @pytest.fixture
-    def store(self) -> Store:
+    def store(self) -> OpportunityStore:
         """Return the store under test, empty."""
         raise NotImplementedError("the subclass brings a fixture `store`")
 
@@ -35,7 +35,7 @@ class StoreContract:
         raise NotImplementedError("the subclass brings a fixture `kept`")
 
     def test_sightings_are_kept_in_order_with_every_digit(
-        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+        self, store: OpportunityStore, kept: Callable[[], list[Mapping[str, object]]]
     ) -> None:
         """Nothing goes through a float on its way."""
         edges = [Decimal("13.60123456789012345678"), Decimal("-0.1"), Decimal(0)]
@@ -49,7 +49,7 @@ class StoreContract:
         assert rows[0]["size"] == Decimal("15020.005")
 
     def test_blocked_sighting_carries_its_reason(
-        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+        self, store: OpportunityStore, kept: Callable[[], list[Mapping[str, object]]]
     ) -> None:
         """Why something was not taken is half of what is worth knowing."""
         store.write(_sighting(Decimal(1), blocked="below the minimum of ETH/USD"), 1)
@@ -57,13 +57,13 @@ class StoreContract:
         assert kept()[0]["blocked"] == "below the minimum of ETH/USD"
 
     def test_store_without_sightings_is_empty(
-        self, store: Store, kept: Callable[[], list[Mapping[str, object]]]
+        self, store: OpportunityStore, kept: Callable[[], list[Mapping[str, object]]]
     ) -> None:
         """Finding nothing is a result."""
         store.close()
         assert kept() == []
 
-    def test_store_may_be_closed_twice(self, store: Store) -> None:
+    def test_store_may_be_closed_twice(self, store: OpportunityStore) -> None:
         """Whoever cleans up need not know who did before."""
         store.close()
         store.close()

@@ -19,7 +19,7 @@ _EXAMPLES = "write 20, uniform(5,20), normal(20,5) or lognormal(20,0.5)"
 
 
 @attrs.frozen
-class Latency:
+class Delay:
     """A time between two moments, in milliseconds.
 
     Args:
@@ -47,7 +47,7 @@ class Latency:
         return f"{self.kind}({self.first:f},{self.second:f})"
 
 
-def parse_latency(text: str, setting: str) -> Latency:
+def parse_latency(text: str, setting: str) -> Delay:
     """Return the latency a setting describes, in milliseconds.
 
     Args:
@@ -67,7 +67,7 @@ def parse_latency(text: str, setting: str) -> Latency:
     values = _numbers(constant if name is None else arguments)
     if values is None or len(values) != wanted or (name is not None and kind not in _DRAWS):
         raise ConfigError(f"{setting}: {text!r} is no latency; {_EXAMPLES}")
-    latency = Latency(kind, *values)
+    latency = Delay(kind, *values)
     problem = _problem(latency)
     if problem is not None:
         raise ConfigError(f"{setting}: {text!r}: {problem}; {_EXAMPLES}")
@@ -82,7 +82,7 @@ def _numbers(text: str) -> list[Decimal] | None:
     return values if all(value.is_finite() for value in values) else None
 
 
-def _problem(latency: Latency) -> str | None:
+def _problem(latency: Delay) -> str | None:
     """Say what of a latency is out of range, None when nothing is."""
     first, second = latency.first, latency.second
     if first < 0 or second < 0:

@@ -28,7 +28,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.pricing import FeeSchedule
-from arbitrade.trading.gateways.latencies import Latency
+from arbitrade.trading.gateways.latencies import Delay
 from arbitrade.trading.machine.events import (
     BalancesTold,
     Execution,
@@ -48,9 +48,9 @@ ZERO = Decimal(0)
 class PaperLatencies:
     """How long things take: from deciding to sending, to the book, and back."""
 
-    decision: Latency
-    send: Latency
-    ack: Latency
+    decision: Delay
+    send: Delay
+    ack: Delay
 
 
 @attrs.define(eq=False)

@@ -83,7 +83,7 @@ class AccountGap:
 
 
 @attrs.frozen
-class AccountReady:
+class AccountReadiness:
     """Orders may go out, or no more."""
 
     kind: ClassVar[str] = "account_ready"
@@ -194,7 +194,7 @@ type TradingEvent = (
     | BalanceMoved
     | BalancesTold
     | AccountGap
-    | AccountReady
+    | AccountReadiness
     | OrderFound
     | LookUpFailed
     | FeesTold
@@ -217,7 +217,7 @@ KINDS: Mapping[str, type[Any]] = {
         BalanceMoved,
         BalancesTold,
         AccountGap,
-        AccountReady,
+        AccountReadiness,
         OrderFound,
         LookUpFailed,
         FeesTold,

@@ -37,7 +37,7 @@ from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.decisions import Decisions
 from arbitrade.trading.machine.events import (
     AccountGap,
-    AccountReady,
+    AccountReadiness,
     BalanceMoved,
     BalancesTold,
     ClockTold,
@@ -273,7 +273,7 @@ class Trader:
                 self._go_on_reconciling()
             case LookUpFailed():
                 log.warning("order.look_up_failed", client_id=event.client_id, why=event.reason)
-            case AccountReady():
+            case AccountReadiness():
                 self._on_ready(event)
             case AccountGap():
                 if not self._audit.must_ask_everything:
@@ -376,7 +376,7 @@ class Trader:
 
     # ── the account ──────────────────────────────────────────────────────────────────────────────
 
-    def _on_ready(self, event: AccountReady) -> None:
+    def _on_ready(self, event: AccountReadiness) -> None:
         self.machine.is_account_ready = event.is_ready
         self.view.connection_problem = "" if event.is_ready else event.reason or "not connected"
         if event.is_ready and self.must_reconcile:

@@ -9,7 +9,7 @@ from arbitrade.api import BotState
 
 
 @attrs.frozen
-class RunReport:
+class RunOutcome:
     """What a run did; `as_json` is what `--json` prints."""
 
     state: BotState

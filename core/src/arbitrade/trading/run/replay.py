@@ -75,7 +75,7 @@ class Verdict:
         return self.divergence is None
 
 
-class Rerun:
+class Replay:
     """One replay of a run.
 
     Args:

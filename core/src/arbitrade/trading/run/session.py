@@ -77,7 +77,7 @@ from arbitrade.trading.machine.trader import check_limits
 from arbitrade.trading.run import status
 from arbitrade.trading.run.clock import LiveClock, RunClock
 from arbitrade.trading.run.keeper import DatabaseKeeper
-from arbitrade.trading.run.outcome import RunReport
+from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade.trading.run.shell import BufferShell, Shell
 from arbitrade.trading.run.status import Parts
@@ -219,7 +219,7 @@ class TradingSession:
         seconds: float | None = None,
         on_state: Callable[[BotState], None] | None = None,
         every_s: float = 0.5,
-    ) -> RunReport:
+    ) -> RunOutcome:
         """Trade until `stop`, for `seconds` if given; return what was done.
 
         Raises:
@@ -258,7 +258,7 @@ class TradingSession:
         seconds: float | None,
         on_state: Callable[[BotState], None] | None,
         every_s: float,
-    ) -> RunReport:
+    ) -> RunOutcome:
         self._writer = JournalWriter(
             self._keeper.session,
             self._journal,
@@ -550,14 +550,14 @@ class TradingSession:
             self.run_id,
         )
 
-    async def _report(self) -> RunReport:
+    async def _report(self) -> RunOutcome:
         assert self._writer is not None
         # A database that is away is not waited for: the next run writes what is left.
         is_away = self._writer.unavailable_since is not None or self._hurry.is_set()
         if not await self._writer.drain(_DRAIN_AWAY_S if is_away else _DRAIN_S):
             log.warning("journal.not_drained", waiting=self._writer.lag_records)
         rows = await status.rows_by_table(self._keeper, self.run_id)
-        return RunReport(
+        return RunOutcome(
             self.state(),
             self.machine.ledger.balances(),
             self.trader.differences,

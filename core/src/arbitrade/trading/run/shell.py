@@ -26,7 +26,7 @@ from arbitrade.process.latency import Latency, timer_overhead_ns
 from arbitrade.recording.control import write_control
 from arbitrade.trading.machine.events import (
     AccountGap,
-    AccountReady,
+    AccountReadiness,
     BalanceMoved,
     BalancesTold,
     Commanded,
@@ -144,7 +144,7 @@ class Shell:
         """Take that orders may go out, or no more."""
         if not is_ready:
             reason = reason or "the private connection is not ready"
-        self.tell(AccountReady(is_ready, reason))
+        self.tell(AccountReadiness(is_ready, reason))
         if self.on_account_ready is not None:
             self.on_account_ready(is_ready, reason)
 

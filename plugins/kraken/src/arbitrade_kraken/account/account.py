@@ -31,8 +31,8 @@ from arbitrade_kraken.account.dead_man import DeadMansSwitch
 from arbitrade_kraken.account.permissions import check_permissions
 from arbitrade_kraken.account.rate_budget import TradingBudget
 from arbitrade_kraken.account.reconciler import Reconciler
-from arbitrade_kraken.account.sending import OrderDesk
-from arbitrade_kraken.account.tracking import Entry, OrderTable, missing_from
+from arbitrade_kraken.account.sending import OrderSender
+from arbitrade_kraken.account.tracking import VenueOrder, VenueOrders, missing_from
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.rest.budget import CallBudget
 from arbitrade_kraken.rest.client import Credentials, RestClient
@@ -117,9 +117,11 @@ class KrakenAccount:
         )
         self.api = KrakenApi(self._rest)
         self._trading = TradingBudget(self._now, settings.tier)
-        self._table = OrderTable()
+        self._table = VenueOrders()
         self._private = PrivateConnection(settings, self.api.token, self, clock, random)
-        self._desk = OrderDesk(settings, self._private, self.api, self._table, self._trading, clock)
+        self._desk = OrderSender(
+            settings, self._private, self.api, self._table, self._trading, clock
+        )
         self._reconciler = Reconciler(self.api, self._table, clock, settings.resolve_settle_s)
         self._switch = DeadMansSwitch(
             settings.dead_man_s,
@@ -134,7 +136,7 @@ class KrakenAccount:
         self._why_not = _NO_CONNECTION
         self._has_reconciled = False
         self._must_reconcile = asyncio.Event()
-        self._missing: list[Entry] = []
+        self._missing: list[VenueOrder] = []
         self._missing_since: str | None = None
         self._heard_at: str | None = None
         self._ledger_ids: dict[str, None] = {}

@@ -8,7 +8,7 @@ import attrs
 
 from arbitrade.models import ExecutionReport, OrderState
 from arbitrade.protocols import Clock
-from arbitrade_kraken.account.tracking import Entry, OrderTable, as_report
+from arbitrade_kraken.account.tracking import VenueOrder, VenueOrders, as_report
 from arbitrade_kraken.rest.endpoints import KrakenApi
 
 
@@ -24,7 +24,7 @@ class Reconciler:
     """
 
     api: KrakenApi
-    table: OrderTable
+    table: VenueOrders
     clock: Clock
     settle_s: float
     _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -58,7 +58,7 @@ class Reconciler:
         return state
 
     async def ended_meanwhile(
-        self, missing: Sequence[Entry], since: str | None
+        self, missing: Sequence[VenueOrder], since: str | None
     ) -> list[ExecutionReport]:
         """Return what happened to orders that a fresh snapshot doesn't mention any more.
 

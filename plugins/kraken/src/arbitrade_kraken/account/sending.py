@@ -21,7 +21,7 @@ from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.account.connection import NotSentError, PrivateConnection, UnansweredError
 from arbitrade_kraken.account.messages import Answer, Value
 from arbitrade_kraken.account.rate_budget import TradingBudget
-from arbitrade_kraken.account.tracking import OrderTable, may_rest
+from arbitrade_kraken.account.tracking import VenueOrders, may_rest
 from arbitrade_kraken.rest.endpoints import KrakenApi
 from arbitrade_kraken.venue_errors import (
     PairRestrictedError,
@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 @attrs.define(eq=False)
-class OrderDesk:
+class OrderSender:
     """Sends orders over the private connection; cancels over REST too when that is down.
 
     An order is never sent twice.  A cancel may be: cancelling what is gone does no harm.
@@ -52,7 +52,7 @@ class OrderDesk:
     settings: KrakenAccountSettings = attrs.field(repr=False)
     private: PrivateConnection
     api: KrakenApi = attrs.field(repr=False)
-    table: OrderTable = attrs.field(repr=False)
+    table: VenueOrders = attrs.field(repr=False)
     budget: TradingBudget = attrs.field(repr=False)
     clock: Clock = attrs.field(repr=False)
     allowed: frozenset[str] | None = attrs.field(default=None, repr=False)

@@ -30,7 +30,7 @@ _KEPT = 5000
 
 
 @attrs.define(eq=False)
-class Entry:
+class VenueOrder:
     """One order, ours or another program's.
 
     Args:
@@ -66,20 +66,20 @@ def may_rest(order: OrderRequest) -> bool:
     )
 
 
-class OrderTable:
+class VenueOrders:
     """All orders of the account that we have heard of since the start."""
 
     def __init__(self) -> None:
         self.precisions: Precisions = {}
         """Decimals of the venue's ledger by asset; fills are told as they are booked there."""
-        self._by_client: dict[str, Entry] = {}
-        self._by_order: dict[str, Entry] = {}
-        self._ended: OrderedDict[int, Entry] = OrderedDict()
+        self._by_client: dict[str, VenueOrder] = {}
+        self._by_order: dict[str, VenueOrder] = {}
+        self._ended: OrderedDict[int, VenueOrder] = OrderedDict()
         self._fills: OrderedDict[str, Mapping[str, Decimal]] = OrderedDict()
 
     def register(self, order: OrderRequest, deadline_s: float) -> None:
         """Enter an order that is about to be sent."""
-        self._by_client[order.client_id] = Entry(
+        self._by_client[order.client_id] = VenueOrder(
             client_id=order.client_id,
             symbol=order.symbol,
             side=order.side,
@@ -110,11 +110,11 @@ class OrderTable:
         entry.filled = max(entry.filled, state.filled_quantity)
         self._move(entry, state.status)
 
-    def by_client(self, client_id: str) -> Entry | None:
+    def by_client(self, client_id: str) -> VenueOrder | None:
         """Return the order with our id."""
         return self._by_client.get(client_id)
 
-    def live(self) -> list[Entry]:
+    def live(self) -> list[VenueOrder]:
         """Return the orders that may still stand, in the order they were heard of."""
         known = {id(e): e for e in (*self._by_client.values(), *self._by_order.values())}
         return [entry for entry in known.values() if entry.is_live]
@@ -205,7 +205,7 @@ class OrderTable:
         self._fills[exec_id] = changes_of(booked)
         return booked
 
-    def _entry(self, order_id: str, client_id: str | None) -> Entry:
+    def _entry(self, order_id: str, client_id: str | None) -> VenueOrder:
         entry = self._by_order.get(order_id)
         if entry is None and client_id is not None:
             entry = self._by_client.get(client_id)
@@ -213,14 +213,14 @@ class OrderTable:
             if entry is not None and entry.order_id not in (None, order_id):
                 entry = None
         if entry is None:
-            entry = Entry(client_id=client_id)
+            entry = VenueOrder(client_id=client_id)
             if client_id is not None:
                 self._by_client[client_id] = entry
         entry.order_id = order_id
         self._by_order[order_id] = entry
         return entry
 
-    def _learn(self, entry: Entry, row: Mapping[str, Any]) -> None:
+    def _learn(self, entry: VenueOrder, row: Mapping[str, Any]) -> None:
         if isinstance(row.get("symbol"), str):
             entry.symbol = row["symbol"]
         if row.get("side") in ("buy", "sell"):
@@ -229,7 +229,7 @@ class OrderTable:
         entry.limit_price = _number(row, "limit_price") or entry.limit_price
         entry.filled = max(entry.filled, _number(row, "cum_qty") or _ZERO)
 
-    def _move(self, entry: Entry, status: OrderStatus) -> None:
+    def _move(self, entry: VenueOrder, status: OrderStatus) -> None:
         """An order that has ended stays so, whatever comes late."""
         if not entry.is_live or status is entry.status:
             return
@@ -245,7 +245,7 @@ class OrderTable:
                 del self._by_client[oldest.client_id]
 
 
-def missing_from(snapshot: Iterable[ExecutionReport], table: OrderTable) -> list[Entry]:
+def missing_from(snapshot: Iterable[ExecutionReport], table: VenueOrders) -> list[VenueOrder]:
     """Return the orders that stood as far as we know, and that a snapshot doesn't mention."""
     told = {report.order_id for report in snapshot if report.kind != "trade"}
     return [entry for entry in table.live() if entry.order_id and entry.order_id not in told]
@@ -278,7 +278,7 @@ def _client_id(row: Mapping[str, Any]) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _status(row: Mapping[str, Any], entry: Entry) -> OrderStatus:
+def _status(row: Mapping[str, Any], entry: VenueOrder) -> OrderStatus:
     try:
         return OrderStatus(row.get("order_status"))
     except ValueError:

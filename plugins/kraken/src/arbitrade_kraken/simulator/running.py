@@ -11,7 +11,11 @@ from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, Market, MarketSettings
+from arbitrade_kraken.simulator.exchange.market import (
+    GeneratedMarket,
+    GeneratedMarketSettings,
+    Market,
+)
 from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
 from arbitrade_kraken.simulator.exchange.replayed import public_frames
 from arbitrade_kraken.simulator.exchange.universe import Universe
@@ -119,7 +123,7 @@ def _market(settings: SimulatorSettings) -> tuple[Universe, Market]:
         universe = universe.only(settings.symbols)
     elif settings.pairs:
         universe = universe.select(settings.pairs)
-    market = settings.market or MarketSettings(seed=settings.seed)
+    market = settings.market or GeneratedMarketSettings(seed=settings.seed)
     return universe, GeneratedMarket(market)
 
 

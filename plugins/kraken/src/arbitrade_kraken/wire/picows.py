@@ -2,8 +2,8 @@
 
 picows cuts frames in C and calls `PicowsWire.on_ws_frame` for each from inside the read.  What
 it leaves to its user is done here: fragments are put together, pings are answered, messages out of
-order and goodbyes end the connection.  Where messages are wanted straight from the buffer, `Front`
-of `picows_front` reads in its place.  Needs the extra `fast`.
+order and goodbyes end the connection.  Where messages are wanted straight from the buffer,
+`BufferReader` of `picows_front` reads in its place.  Needs the extra `fast`.
 
 PERF: docs/performance.md, "Wire", has the comparison with `transport.Wire`.
 """
@@ -39,7 +39,7 @@ from arbitrade_kraken.wire.opening import (
     parse_address,
     why_unreachable,
 )
-from arbitrade_kraken.wire.picows_front import Behind, Front
+from arbitrade_kraken.wire.picows_front import Behind, BufferReader
 
 _BUFFER = 256 * 1024
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
@@ -204,7 +204,7 @@ class PicowsWire(WSListener):
         if self._on_buffer is not None and self._transport is not None and not self.ended.done():
             socket_end = self._transport.underlying_transport
             behind = cast(Behind, socket_end.get_protocol())
-            socket_end.set_protocol(Front(self, behind))
+            socket_end.set_protocol(BufferReader(self, behind))
 
     def take_tail(self) -> int | None:
         """Return the bytes picows holds behind the last frame it delivered; see `Reader`."""

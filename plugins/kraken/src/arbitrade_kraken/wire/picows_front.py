@@ -1,8 +1,8 @@
 """Reads in front of picows: whole messages go straight to whoever takes them from a buffer.
 
 picows hands its user one frame at a time and keeps its buffer for itself.  A compiled engine wants
-the buffer.  So once a connection is open, `Front` takes the place of picows' own protocol on the
-socket: it offers what it reads, and hands picows, frame by frame, what nobody took.  Pings,
+the buffer.  So once a connection is open, `BufferReader` takes the place of picows' own protocol on
+the socket: it offers what it reads, and hands picows, frame by frame, what nobody took.  Pings,
 fragments, goodbyes, breaches of the rules, everything that is sent and the ending stay picows'
 business.
 
@@ -58,7 +58,7 @@ class Behind(Protocol):
         """It was sent."""
 
 
-class Front(asyncio.BufferedProtocol):
+class BufferReader(asyncio.BufferedProtocol):
     """The protocol of a socket whose WebSocket is open.
 
     Args:

@@ -45,7 +45,7 @@ from arbitrade_kraken.simulator.exchange.order_entry import (
     Amended,
     CancelResult,
     DeadManSwitch,
-    OrderDesk,
+    OrderEntry,
     Placed,
 )
 from arbitrade_kraken.simulator.exchange.orders import (
@@ -127,7 +127,7 @@ class Exchange:
             self._tape,
             self._emit,
         )
-        self._desk = OrderDesk(
+        self._desk = OrderEntry(
             self._pairs,
             self._accounts,
             self._matching,
@@ -594,7 +594,7 @@ class Exchange:
         self,
         account: str,
         method: str,
-        act: Callable[[OrderDesk, Account], T],
+        act: Callable[[OrderEntry, Account], T],
         symbol: str | None = None,
     ) -> T:
         """Carry out an order method between the two faults that pretend it was not."""

@@ -1,6 +1,6 @@
 """What moves the books: a generated market, or a recording.
 
-    GeneratedMarket(MarketSettings(seed=7, edge_every=500))
+    GeneratedMarket(GeneratedMarketSettings(seed=7, edge_every=500))
     RecordedMarket(frames)          # of `arbitrade_kraken.simulator.exchange.recorded`
 
 The generated one lets every asset have a worth that drifts; a pair's fair price is the quotient of
@@ -24,7 +24,7 @@ from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 
 @attrs.frozen(kw_only=True)
-class MarketSettings:
+class GeneratedMarketSettings:
     """What a generated market depends on.  The pace is set by who calls `Exchange.step`.
 
     Args:
@@ -135,8 +135,8 @@ class GeneratedMarket:
 
     is_over = False
 
-    def __init__(self, settings: MarketSettings | None = None) -> None:
-        self.settings = settings if settings is not None else MarketSettings()
+    def __init__(self, settings: GeneratedMarketSettings | None = None) -> None:
+        self.settings = settings if settings is not None else GeneratedMarketSettings()
         self._rng = Random(self.settings.seed)  # noqa: S311 - no secrets
         self._random = self._rng.random
         self._worth: dict[str, float] = {}
@@ -154,7 +154,7 @@ class GeneratedMarket:
 
     @property
     def duplicate_share(self) -> float:
-        """See `MarketSettings`."""
+        """See `GeneratedMarketSettings`."""
         return self.settings.duplicate_share
 
     def worth(self, asset: str) -> float:

@@ -87,7 +87,7 @@ class CancelResult:
     refusal: str | None = None
 
 
-class OrderDesk:
+class OrderEntry:
     """Takes requests of accounts; raises `VenueRefusal`."""
 
     def __init__(

@@ -8,7 +8,7 @@ from arbitrade_kraken.simulator.exchange.events import PublicTrade
 from arbitrade_kraken.simulator.exchange.universe import PairFacts
 from arbitrade_kraken.simulator.faces import rows
 from arbitrade_kraken.simulator.faces.frames import channel_frame, units
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.statistics import (
     INTERVALS,
     Candle,
@@ -35,7 +35,7 @@ def warnings(channel: str) -> dict[str, object]:
 class MarketChannels:
     """Writes the frames of these channels, and counts what they need."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self._front = front
         self._days: defaultdict[str, DayStatistics] = defaultdict(DayStatistics)
         self._best: dict[str, tuple[object, ...]] = {}

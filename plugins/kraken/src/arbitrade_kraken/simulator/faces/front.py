@@ -26,7 +26,7 @@ class Token:
     sockets: set[int] = attrs.Factory(set)
 
 
-class Front:
+class Face:
     """The exchange as the faces see it.
 
     Args:

@@ -9,7 +9,7 @@ from arbitrade_kraken.simulator.exchange.exchange import Placed
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces import order_params as read
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.wire import Message, whole_seconds
 
 PLACE, CANCEL = "modify-trades", "close-trades"
@@ -37,7 +37,7 @@ class Answer:
 class OrderMethods:
     """Carries out order methods for whoever's token a request holds."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self._front = front
         self._methods: dict[str, tuple[str, Callable[[str, Message, int], Sequence[Answer]]]] = {
             "add_order": (PLACE, self._add),
@@ -116,7 +116,7 @@ class OrderMethods:
         return [Answer(result=switch_times(self._front, switch.current_s, switch.trigger_s))]
 
 
-def switch_times(front: Front, current_s: int, trigger_s: int | None) -> Row:
+def switch_times(front: Face, current_s: int, trigger_s: int | None) -> Row:
     """Return the two times of the dead man's switch, in whole seconds."""
     times: Row = {"currentTime": whole_seconds(current_s * 1_000_000_000)}
     if trigger_s is not None:

@@ -10,7 +10,7 @@ from arbitrade_kraken.simulator.exchange.events import (
 )
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces import frames
-from arbitrade_kraken.simulator.faces.front import Front, Token
+from arbitrade_kraken.simulator.faces.front import Face, Token
 from arbitrade_kraken.simulator.faces.link import Link
 from arbitrade_kraken.simulator.faces.order_methods import Answer, OrderMethods
 from arbitrade_kraken.simulator.faces.reports import Reports, Row
@@ -33,7 +33,7 @@ _HELD_AT_MOST_S = 0.2
 class PrivateFace:
     """All private sockets."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self.front = front
         self.methods = OrderMethods(front)
         self.reports = Reports(front)

@@ -12,7 +12,7 @@ from arbitrade_kraken.simulator.exchange.events import (
     PublicTrade,
 )
 from arbitrade_kraken.simulator.faces import channels, frames
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.link import Link
 from arbitrade_kraken.simulator.faces.session import (
     ORDER_METHODS,
@@ -40,7 +40,7 @@ class Listener(Protocol):
 class PublicFace:
     """All public sockets, and what they are subscribed to."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self.front = front
         self.sessions: set[PublicSession] = set()
         self._listeners: defaultdict[Topic, dict[Listener, None]] = defaultdict(dict)

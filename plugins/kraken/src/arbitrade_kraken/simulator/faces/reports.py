@@ -6,7 +6,7 @@ from arbitrade_kraken.simulator.exchange.accounts import Holding
 from arbitrade_kraken.simulator.exchange.events import Execution, LedgerEntry
 from arbitrade_kraken.simulator.exchange.orders import Fill, Order
 from arbitrade_kraken.simulator.exchange.universe import PairFacts
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.wire import fixed, whole_seconds
 
 type Row = dict[str, object]
@@ -26,7 +26,7 @@ _ENDINGS = ("canceled", "expired", "filled")
 class Reports:
     """Writes rows of `executions` and `balances`."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self._front = front
 
     def event(self, event: Execution) -> Row:

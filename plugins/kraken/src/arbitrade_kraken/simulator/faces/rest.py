@@ -13,7 +13,7 @@ from aiohttp import web
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.rest_account import AccountCalls, Call
 from arbitrade_kraken.simulator.faces.rest_orders import OrderCalls
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
@@ -29,7 +29,7 @@ class RestFace:
         restricted: Assets that may not be traded, by country code.
     """
 
-    def __init__(self, front: Front, restricted: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, front: Face, restricted: Mapping[str, Sequence[str]]) -> None:
         self._front = front
         public = PublicCalls(front, restricted)
         self._public = public.methods

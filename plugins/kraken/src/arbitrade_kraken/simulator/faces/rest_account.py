@@ -8,7 +8,7 @@ from arbitrade_kraken.simulator.exchange.fees import FeeSide
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import Fill, Order, OrderRef, VenueRefusal
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
 from arbitrade_kraken.simulator.faces.rest_rows import Records
 
@@ -32,7 +32,7 @@ class AccountCalls:
         public: Knows the names of pairs.
     """
 
-    def __init__(self, front: Front, public: PublicCalls) -> None:
+    def __init__(self, front: Face, public: PublicCalls) -> None:
         self._front = front
         self._public = public
         self._records = Records(front)

@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.order_methods import CANCEL, PLACE, switch_times
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
 
@@ -32,7 +32,7 @@ class OrderCalls:
         public: Knows the names of pairs.
     """
 
-    def __init__(self, front: Front, public: PublicCalls) -> None:
+    def __init__(self, front: Face, public: PublicCalls) -> None:
         self._front = front
         self._public = public
         self.methods = {

@@ -10,7 +10,7 @@ from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.exchange.universe import PairFacts
 from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.frames import Levels, units
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.statistics import INTERVALS, DayStatistics, candles
 from arbitrade_kraken.simulator.faces.wire import whole_seconds
 
@@ -33,7 +33,7 @@ class PublicCalls:
         restricted: Assets that may not be traded, by country code.
     """
 
-    def __init__(self, front: Front, restricted: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, front: Face, restricted: Mapping[str, Sequence[str]]) -> None:
         self._front = front
         self._restricted = restricted
         self.methods = {

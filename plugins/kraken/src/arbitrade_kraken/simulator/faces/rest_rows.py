@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.reports import average_price
 
 type Row = dict[str, object]
@@ -24,7 +24,7 @@ _ZERO = Decimal(0)
 class Records:
     """Writes them."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Face) -> None:
         self._front = front
 
     def order(self, order: Order, with_trades: bool) -> Row:

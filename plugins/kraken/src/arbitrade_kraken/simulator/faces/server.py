@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSetti
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.faces.control import Control
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.link import MAX_REQUEST_BYTES, Link
 from arbitrade_kraken.simulator.faces.private import PrivateFace, PrivateSession
 from arbitrade_kraken.simulator.faces.public import PublicFace, PublicSession
@@ -58,7 +58,7 @@ class SimulatorServer:
         self.key = key
         self.steps = 0
         """Moves of the market so far."""
-        self.front = Front(exchange, settings.wire, settings.seed)
+        self.front = Face(exchange, settings.wire, settings.seed)
         self._public = PublicFace(self.front)
         self._private = PrivateFace(self.front)
         restricted = (settings.exchange or ExchangeSettings()).restricted

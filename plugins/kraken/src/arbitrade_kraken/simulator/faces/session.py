@@ -8,7 +8,7 @@ import orjson
 
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces import wire
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.link import Link
 from arbitrade_kraken.simulator.faces.wire import Message, WireError
 
@@ -33,7 +33,7 @@ class Session(ABC):
 
     host: str
 
-    def __init__(self, front: Front, link: Link) -> None:
+    def __init__(self, front: Face, link: Link) -> None:
         self.front = front
         self.link = link
         self._latest_s = 0.0

@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.market import MarketSettings
+from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
 
 PLENTY: Mapping[str, Decimal] = {
     "USD": Decimal(100_000),
@@ -115,5 +115,5 @@ class SimulatorSettings:
     account: str = "main"
     balances: Mapping[str, Decimal] | None = None
     wire: WireSettings = attrs.field(factory=WireSettings)
-    market: MarketSettings | None = None
+    market: GeneratedMarketSettings | None = None
     exchange: ExchangeSettings | None = None

@@ -15,7 +15,7 @@ from arbitrade.models import (
 )
 from arbitrade_kraken.account import messages, wallets
 from arbitrade_kraken.account.connection import NotSentError
-from arbitrade_kraken.account.tracking import OrderTable, as_report
+from arbitrade_kraken.account.tracking import VenueOrders, as_report
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
@@ -24,7 +24,7 @@ from arbitrade_kraken.simulator.exchange.events import (
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.orders import Fill, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
@@ -59,7 +59,7 @@ class FastAccount:
     def __init__(
         self,
         exchange: Exchange,
-        front: Front,
+        front: Face,
         queue: FastQueue,
         rng: Random,
         faults: FastFaults,
@@ -75,7 +75,7 @@ class FastAccount:
         self._name = name
         self._reports = Reports(front)
         self.history = FastHistory(exchange, front, name)
-        self._table = OrderTable()
+        self._table = VenueOrders()
         self._table.precisions = {asset.name: asset.decimals for asset in exchange.assets()}
         self._lane = Lane(latency.answer_us, self._arrived)
         self._held: list[FastEvent] | None = None

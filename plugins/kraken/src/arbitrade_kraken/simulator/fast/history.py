@@ -16,7 +16,7 @@ from arbitrade_kraken.bookings import from_rows
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
 
 
@@ -27,7 +27,7 @@ class FastHistory:
         name: Of the account.
     """
 
-    def __init__(self, exchange: Exchange, front: Front, name: str) -> None:
+    def __init__(self, exchange: Exchange, front: Face, name: str) -> None:
         self._exchange = exchange
         self._front = front
         self._reports = Reports(front)

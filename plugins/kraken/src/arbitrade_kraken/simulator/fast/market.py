@@ -7,7 +7,7 @@ from arbitrade.models import ConnectionLost
 from arbitrade_kraken.simulator.exchange.events import EngineChanged, ExchangeEvent
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.faces import frames
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.public import PublicFace, Topic
 from arbitrade_kraken.simulator.faces.wire import Message, success
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
@@ -30,7 +30,7 @@ class FastMarket:
     def __init__(
         self,
         exchange: Exchange,
-        front: Front,
+        front: Face,
         queue: FastQueue,
         rng: Random,
         faults: FastFaults,

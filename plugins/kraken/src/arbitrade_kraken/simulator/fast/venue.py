@@ -28,7 +28,7 @@ from arbitrade.models import (
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.oracle import Oracle
-from arbitrade_kraken.simulator.faces.front import Front
+from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.fast.account import FastAccount
 from arbitrade_kraken.simulator.fast.events import FastEvent, FastFaults, FastLatency
@@ -72,7 +72,7 @@ class FastVenue:
             raise UsageError("clock: runs by itself; give MovableClock(stands_at_ns) that stands")
         faults, latency = faults or FastFaults(), latency or FastLatency()
         chosen = [pair.symbol for pair in exchange.pairs()] if symbols is None else symbols
-        front = Front(exchange, WireSettings(), rng.getrandbits(32))
+        front = Face(exchange, WireSettings(), rng.getrandbits(32))
         self._queue = queue = FastQueue(clock, rng)
         self._market = FastMarket(exchange, front, queue, rng, faults, latency, chosen, depth, rate)
         self._account = FastAccount(exchange, front, queue, rng, faults, latency, account)
