@@ -415,7 +415,7 @@ def test_f30_nothing_is_begun_until_the_engine_is_online_again(state):
     exchange = bot.venue.exchange
     exchange.set_engine(state)
     bot.run(5)
-    assert not bot.machine.is_account_ready
+    assert not bot.state.is_connected
     exchange.set_engine("online")
     bot.run(2)
     open_edge(bot)
@@ -488,7 +488,7 @@ def test_f45_fee_that_changes_in_mid_cycle_is_reckoned_with_from_then_on():
     end = finish(bot)[0]
     # The rest would not pay at two per cent, so it went the cheapest way, which is on.
     assert end.state in (CycleState.COMPLETED, CycleState.UNWOUND)
-    assert bot.trader.machine.fees.taker_rate("SOL/EUR") == D("0.02")
+    assert bot.trader.machine.state.fees.taker_rate("SOL/EUR") == D("0.02")
     open_edge(bot, "6", "93.20")
     assert bot.counts["record.cycle_opened"] == 1
 
@@ -531,7 +531,7 @@ def test_f46_movement_while_the_connection_is_away_is_found_in_the_history():
     bot.venue.exchange.deposit("main", "EUR", D("77.7"))
     bot.run(30)
     finish(bot)
-    assert bot.machine.ledger.balance("EUR") == D("77.7")
+    assert bot.state.ledger.balance("EUR") == D("77.7")
     assert not bot.halts
 
 
@@ -546,14 +546,14 @@ def test_f46_connection_lost_while_the_first_balances_are_asked_for(after_s):
     bot.run(30)
     finish(bot)
     assert not bot.halts
-    assert bot.machine.ledger.balances() == {"USD": D(10_000), "EUR": D(50)}
+    assert bot.state.ledger.balances() == {"USD": D(10_000), "EUR": D(50)}
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2])
 def test_f46_movement_between_question_and_answer_is_not_lost(after_s):
     """The balances are told as they were; a row after that may be lost with the connection."""
     bot = bot_with()
-    bot.trader.ask_venue("now and then")
+    bot.trader.reconciliation.ask("now and then")
     bot.run(after_s)
     bot.venue.exchange.deposit("main", "EUR", D(50))
     bot.venue.lose_private()
@@ -589,7 +589,7 @@ def told_more(bot: FastBot, extra: str) -> None:
 def test_f46_difference_nothing_explains_halts_and_nothing_is_begun_any_more():
     bot = bot_with()
     told_more(bot, "-0.0001")
-    bot.trader.ask_venue("now and then")
+    bot.trader.reconciliation.ask("now and then")
     bot.run(30)
     assert len(bot.halts) == 1
     assert "USD" in bot.halts[0]
@@ -599,16 +599,16 @@ def test_f46_difference_nothing_explains_halts_and_nothing_is_begun_any_more():
     assert not bot.orders
     assert bot.trader.view.trading_state is TradingState.HALTED
     assert bot.trader.funnel.refusals["trading_state"] >= 1
-    assert bot.machine.ledger.balances() == {"USD": D(10_000)}
+    assert bot.state.ledger.balances() == {"USD": D(10_000)}
 
 
 def test_f46_difference_within_the_tolerance_is_adopted_and_told():
     bot = bot_with(settings={"execution": {"balance_tolerance": "1"}})
     told_more(bot, "0.5")
-    bot.trader.ask_venue("now and then")
+    bot.trader.reconciliation.ask("now and then")
     bot.run(30)
     assert not bot.halts
-    assert bot.machine.ledger.balance("USD") == D("10000.5")
+    assert bot.state.ledger.balance("USD") == D("10000.5")
     assert [a.severity for a in bot.alerts] == [Severity.WARNING]
 
 
@@ -631,7 +631,7 @@ def test_f47_foreign_order_is_left_standing_and_what_it_holds_is_not_spent():
     bot = bot_with()
     foreign_order(bot, quantity=D(96), limit_price=D(100) - D("0.10") * 4)
     bot.run(1)
-    bot.trader.ask_venue("now and then")
+    bot.trader.reconciliation.ask("now and then")
     bot.run(5)
     open_edge(bot)
     bot.run(10)
@@ -671,7 +671,7 @@ def test_f48_execution_of_an_order_that_is_not_ours_is_booked_and_told():
     bot.run(10)
     finish(bot)
     assert bot.watch.cycles["completed"] == 1
-    assert bot.machine.ledger.balance("SOL") == D(3)
+    assert bot.state.ledger.balance("SOL") == D(3)
 
 
 def test_f48_execution_with_our_mark_that_is_not_in_the_journal_halts():

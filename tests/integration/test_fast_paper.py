@@ -29,16 +29,13 @@ def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
         paper={"send_ms": "uniform(5,300)", "ack_ms": "uniform(5,300)"},
     )
     bot = FastBot(venue, chosen, seed=seed, mode=Mode.PAPER)
-    paper = bot.rig.use_paper(bot.tell)
-    opening = dict(chosen.paper.balances)
-    bot.machine.ledger.open(opening, bot.run_id)
-    paper.open(opening)
+    paper, opening = bot.rig.gateway, dict(chosen.paper.balances)
     bot.run(30)
-    while bot.machine.cycles:
-        bot.trader.view.trading_state = TradingState.REDUCING
+    while bot.state.cycles:
+        bot.rig.state.trading_state = TradingState.REDUCING
         bot.run(1)
     assert bot.ends
-    ours = {asset: amount for asset, amount in bot.machine.ledger.balances().items() if amount}
+    ours = {asset: amount for asset, amount in bot.state.ledger.balances().items() if amount}
     assert ours == {asset: amount for asset, amount in paper.balances().items() if amount}
     told: Counter[str] = Counter()
     for end in bot.ends:

@@ -143,9 +143,9 @@ def test_what_is_remembered_does_not_grow(monkeypatch):
     for _ in range(3):
         bot.run(HOURS * 6_500)
         held.append(deep_size(bot.trader))
-    assert len(bot.machine.ledger._trades) == 600, "the bound was reached"
+    assert len(bot.state.ledger._trades) == 600, "the bound was reached"
     assert held[2] < held[1] * 1.1, held
-    assert len(bot.machine.timers._heap) < 50
+    assert len(bot.state.timers._heap) < 50
     bot.wind_down(600)
     bot.check()
 

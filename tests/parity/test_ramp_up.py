@@ -27,7 +27,7 @@ class ReachedFullSize:
         self._last_small: int | None = None
 
     def __call__(self, session: TradingSession) -> bool:
-        opened = session.machine.last_cycle
+        opened = session.machine.state.last_cycle
         if session._rig.ramp.stage != "full":
             return False
         if self._last_small is None:

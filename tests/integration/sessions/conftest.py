@@ -191,12 +191,12 @@ class Bot:
     @property
     def closed(self) -> int:
         """Cycles that ended in this run."""
-        return sum(self.machine.portfolio.cycles.values())
+        return sum(self.machine.state.portfolio.cycles.values())
 
     @property
     def begun(self) -> int:
         """Cycles begun in this run."""
-        return self.machine.last_cycle
+        return self.machine.state.last_cycle
 
     @property
     def refusals(self) -> Counter[str]:
@@ -204,7 +204,7 @@ class Bot:
 
     @property
     def is_trading(self) -> bool:
-        return self.machine.may_begin
+        return self.machine.state.may_begin
 
     @property
     def halt_reason(self) -> str:
@@ -250,7 +250,7 @@ class Bot:
 
     async def refuses_everything(self, rule: str, count: int = 5) -> None:
         """Wait for refusals by a rule; no cycle may have begun by then."""
-        await self.until(lambda: not self.machine.cycles, "no open cycle")
+        await self.until(lambda: not self.machine.state.cycles, "no open cycle")
         before, begun = self.refusals[rule], self.begun
         await self.until(lambda: self.refusals[rule] >= before + count, f"refusals by {rule}")
         assert self.begun == begun

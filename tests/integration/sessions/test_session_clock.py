@@ -33,10 +33,10 @@ async def test_f39_a_wall_clock_that_is_set_stops_new_cycles_and_spoils_no_deadl
     async with bench.running(clock=RunClock(wall_ns=wall)) as bot:
         await bot.until_more_cycles()
         bench.inject("slow_response", method="add_order", value=Decimal(150), for_ms=0)
-        await bot.until(lambda: bool(bot.machine.cycles), "an open cycle")
+        await bot.until(lambda: bool(bot.machine.state.cycles), "an open cycle")
         wall.off_ns = step_ns
         # The cycle under way goes to its end: the venue takes its deadlines.
-        await bot.until(lambda: not bot.machine.cycles, "its end")
+        await bot.until(lambda: not bot.machine.state.cycles, "its end")
         bench.faults.clear()
         await bot.until(lambda: bot.has_alert("error: the clock is off by"), "an alert")
         await bot.refuses_everything("clock_skew", 3)
@@ -44,7 +44,7 @@ async def test_f39_a_wall_clock_that_is_set_stops_new_cycles_and_spoils_no_deadl
         await bot.until_more_cycles()
         assert bot.has_alert("info: the clock is right again")
     await bench.assert_whole(bot)
-    assert bot.machine.portfolio.cycles["flagged"] == 0
+    assert bot.machine.state.portfolio.cycles["flagged"] == 0
     deadlines = [one.intent.request.deadline for one in bot.records(IntentWritten)]
     now_s = time.time()
     assert all(isinstance(at, datetime) and abs(at.timestamp() - now_s) < 600 for at in deadlines)

@@ -56,7 +56,7 @@ async def test_f33_without_the_database_cycles_go_on_for_the_grace_period_and_no
         bench.proxy.go_down()
         await bot.until_more_cycles(1)
         await bot.until(lambda: bot.refusals["journal"] > 3, "refusals")
-        await bot.until(lambda: not bot.machine.cycles, "no open cycle")
+        await bot.until(lambda: not bot.machine.state.cycles, "no open cycle")
         begun = bot.begun
         await bot.until(lambda: bot.refusals["journal"] > 6, "refusals")
         assert bot.begun == begun

@@ -24,6 +24,7 @@ from arbitrade.models import (
     BookUnreadable,
     Changed,
     ConnectionLost,
+    Episode,
     Instrument,
     Instruments,
     InstrumentsChanged,
@@ -92,6 +93,7 @@ class Engine:
             anew; None for no limit.
         clock: Tells the lag.
         on_out_of_sync: Called with the symbol of each book that needs a fresh snapshot.
+        on_episode_end: Called with each stretch of an opportunity's life, once it is over.
     """
 
     hot_path = "interpreted"
@@ -107,6 +109,7 @@ class Engine:
         max_crossed_s: float | None = None,
         clock: Clock | None = None,
         on_out_of_sync: Callable[[str], None] = _ignore,
+        on_episode_end: Callable[[Episode], None] | None = None,
     ) -> None:
         self._venue = venue
         self._decoder = venue.make_decoder()
@@ -125,7 +128,7 @@ class Engine:
         self.on_out_of_sync = on_out_of_sync
         self.instruments: Instruments | None = None
         self.books: dict[str, OrderBook] = {}
-        self.episodes = Episodes()
+        self.episodes = Episodes(on_episode_end, self._follow_alive)
         self._latency = Latency(timer_overhead_ns())
         self._sizing_latency = Latency(self._latency.overhead_ns)
         self.position = 0
@@ -208,6 +211,9 @@ class Engine:
         except Exception as error:
             raise self._failure(error) from error
         return chain.from_iterable(found) if found else _NOTHING
+
+    def _follow_alive(self, symbol: str, is_alive: bool) -> None:
+        """Take that a pair has opportunities, or none any more."""
 
     def _is_tradable(self, book: OrderBook) -> bool:
         return (

@@ -13,7 +13,7 @@ from arbitrade.book import BookState
 from arbitrade.engine.assembly import make_engine
 from arbitrade.errors import ArbitradeError, RecordingError
 from arbitrade.models import Alert, ConnectionLost, Instruments, Opportunity, Severity
-from arbitrade.protocols import AlertSink, Detector, Service, Venue
+from arbitrade.protocols import AlertSink, Detector, Feed, Service, Venue
 from arbitrade.recording.recorder import Recorder
 from arbitrade.recording.writer import RecordingWriter
 
@@ -80,10 +80,15 @@ class RecordSession:
         self._writer = writer
         self._alerts = Alerts(sinks)
         self._plugins = plugins
-        self._engine = make_engine(venue, _no_detectors, _no_act, max_crossed_s=max_crossed_s)
+        self._engine = make_engine(
+            venue,
+            _no_detectors,
+            _no_act,
+            max_crossed_s=max_crossed_s,
+            on_out_of_sync=lambda symbol: self._feed.resync(symbol),
+        )
         self._recorder = Recorder(venue, self._engine, writer, self._on_failure, self._on_lost)
-        self._feed = venue.make_feed(choose, self._recorder)
-        self._engine.on_out_of_sync = self._feed.resync
+        self._feed: Feed = venue.make_feed(choose, self._recorder)
         self._stop = asyncio.Event()
         self._failure: RecordingError | None = None
         self._started_at = datetime.now(UTC)

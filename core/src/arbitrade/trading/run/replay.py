@@ -18,11 +18,10 @@ from arbitrade.clock import ReplayClock
 from arbitrade.config import Settings
 from arbitrade.config.load import load_settings
 from arbitrade.errors import ArbitradeError, MessageError, RecordingError
-from arbitrade.models import Mode, TradingState
+from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
 from arbitrade.recording import Line, RecordingReader, read_control
 from arbitrade.records import Record, decode
-from arbitrade.trading.gateways.nowhere import NowhereGateway
 from arbitrade.trading.machine.events import (
     Decided,
     PluginSwapped,
@@ -31,6 +30,7 @@ from arbitrade.trading.machine.events import (
     read_event,
 )
 from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.run.hands import PaperHands, RecordedHands, choose_hands
 from arbitrade.trading.run.rig import Effects, Rig
 
 PROGRESS_LINES = 2_000
@@ -140,7 +140,7 @@ class Replay:
             self._last,
             self._divergence,
             self._is_complete,
-            dict(self._rig.machine.portfolio.cycles),
+            dict(self._rig.state.portfolio.cycles),
         )
 
     def _take(self, line: Line) -> None:
@@ -198,16 +198,18 @@ class Replay:
         if self._rig is not None:
             raise MessageError("a second run begins; cut the recording in two")
         settings = settings_from(event.settings, self._registry)
-        mode = Mode(event.mode)
         self._registry.configure(settings)
+        hands = choose_hands(
+            Mode(event.mode), live=RecordedHands, paper=lambda: PaperHands(settings.paper)
+        )
         rig = Rig(
             settings,
             self._registry,
             self._registry.make_venue(settings, event.venue),
-            mode=mode,
+            hands,
             run_id=event.run_id,
             clock=self._clock,
-            effects=Effects(self._write, lambda _: None, self._halt, self._replayed.append),
+            effects=Effects(self._write, _silent, _silent, self._replayed.append),
         )
         self._rig, self._began = rig, event
         rig.trader.at(self._clock.now_ns())
@@ -220,22 +222,13 @@ class Replay:
         state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
         if not state.is_empty:
             rig.recover(state)
-        if mode is Mode.LIVE:
-            rig.trader.must_reconcile = True
-            rig.machine.gateway = NowhereGateway()
-            if not state.is_empty:
-                rig.trader.reconciled_until(state.last_ns)
-        else:
-            paper = rig.use_paper()
+        if not hands.must_reconcile:
             if state.is_empty:
-                rig.machine.ledger.open(settings.paper.balances, event.run_id)
-            paper.open(rig.machine.ledger.balances())
-
-    def _halt(self, reason: str) -> None:
-        """Do what the kill switch does at once; the command that follows is on the recording."""
-        rig = self.rig
-        rig.machine.may_begin = False
-        rig.trader.view.trading_state = TradingState.HALTED
+                rig.state.ledger.open(dict(hands.opening), event.run_id)
+            rig.state.is_connected = True
+        elif not state.is_empty:
+            rig.trader.reconciliation.known_until(state.last_ns)
+        rig.gateway.begin(rig.state.ledger.balances())
 
     def _write(self, record: Record, run: str) -> int:
         self._written += 1
@@ -253,6 +246,10 @@ class Replay:
             left, more = (recorded or [None])[0], (replayed or [None])[0]
             number = left.number if left is not None else more.number if more is not None else 0
             self._divergence = Divergence(number, self._line, left, more)
+
+
+def _silent(_: object) -> None:
+    """Nobody is told: a replay has no operator."""
 
 
 def settings_from(text: str, registry: PluginRegistry) -> Settings:

@@ -43,7 +43,7 @@ from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.models import Alert, ConnectionLost, Mode, Severity, TradingState
 from arbitrade.plugins import PluginRegistry
 from arbitrade.process.watchdog import Watchdog
-from arbitrade.protocols import Account, Service, TradingVenue, Venue
+from arbitrade.protocols import Account, Service, Venue
 from arbitrade.records import (
     CRITICAL,
     AlertRaised,
@@ -61,7 +61,6 @@ from arbitrade.store.repositories import Repositories
 from arbitrade.store.retention import look_after
 from arbitrade.store.target import server_dsn
 from arbitrade.store.writer import JournalWriter
-from arbitrade.trading.gateways.live import LiveGateway
 from arbitrade.trading.machine.events import (
     ClockTold,
     Commanded,
@@ -76,6 +75,13 @@ from arbitrade.trading.machine.recovery import Recovered, read_state
 from arbitrade.trading.machine.trader import check_limits
 from arbitrade.trading.run import status
 from arbitrade.trading.run.clock import LiveClock, RunClock
+from arbitrade.trading.run.hands import (
+    LiveHands,
+    Outside,
+    PaperHands,
+    account_at,
+    choose_hands,
+)
 from arbitrade.trading.run.keeper import DatabaseKeeper
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.rig import Effects, Rig
@@ -133,10 +139,13 @@ class TradingSession:
         self._command = command
         self.run_id = str(uuid.uuid4())
         self.clock = clock or RunClock()
-        self._account: Account | None = None
-        if mode is Mode.LIVE:
-            self._account = _account_of(venue, LiveClock(self.clock))
-            account = self._account.name
+        self._hands = choose_hands(
+            mode,
+            live=lambda: LiveHands(account_at(venue, LiveClock(self.clock))),
+            paper=lambda: PaperHands(settings.paper),
+        )
+        self._account = self._hands.venue_account
+        account = account if self._account is None else self._account.name
         self.account = account
         self.folder = Path(settings.runtime.folder).expanduser()
         self._lock = InstanceLock(None, venue.name, account, credential)
@@ -158,30 +167,38 @@ class TradingSession:
         record = settings.journal.record
         tape_folder = self.folder / "recordings" if record else None
         self._tape = Tape(tape_folder, self.run_id, settings.recording.compression, self._on_tape)
-        effects = Effects(self._write, self._alert, self._halt_itself, self._on_decision)
+        effects = Effects(
+            self._write, self._alert, self._halt_itself, self._on_decision, self._on_reconciled
+        )
         shell_of = Shell if record else BufferShell
+        self._shell = shell_of(self.clock, self._tape, self)
+        self._feed = venue.make_feed(self._choose, self._shell)
         self._rig = Rig(
             settings,
             registry,
             venue,
-            mode=mode,
+            self._hands,
             run_id=self.run_id,
             clock=self.clock,
             effects=effects,
-            act=self._act,
+            outside=Outside(
+                self._journal,
+                self._shell.tell,
+                self.clock.real_ns,
+                lambda: self._shell.event_began_ns,
+                lambda: self._shell.is_in_frame,
+                self._on_account_refused,
+            ),
+            act=self._shell.act,
+            on_out_of_sync=self._feed.resync,
         )
         self.trader, self.machine = self._rig.trader, self._rig.machine
         self.engine = self._rig.engine
-        self._shell = shell_of(self.trader, self.clock, self._tape)
-        self._shell.attach(self.engine)
-        self._shell.on_connection_lost = self._on_connection_lost
-        self._shell.on_failure = self._on_failure
-        self._shell.on_account_ready = self._on_account_ready
-        self._feed = venue.make_feed(self._choose, self._shell)
-        self.engine.on_out_of_sync = self._feed.resync
+        self._shell.attach(self.trader, self.engine)
+        self._gateway = self._rig.gateway
+        self._reconciled = asyncio.Event()
         self._watchdog = Watchdog(on_stall=self._on_stall)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gateway: LiveGateway | None = None
         self._writer: JournalWriter | None = None
         self._kill: KillSwitch | None = None
         self._control: ControlServer | None = None
@@ -207,7 +224,6 @@ class TradingSession:
         """End in good order; a second call ends sooner: open cycles are left to the next start."""
         if self._stop.is_set():
             self._hurry.set()
-            self.machine.may_begin = False
             return
         self._stop_reason = reason
         self._stop.set()
@@ -312,8 +328,7 @@ class TradingSession:
         finally:
             self._shell.close()
             await self._control.close()
-            if self._gateway is not None:
-                await self._gateway.close()
+            await self._gateway.close()
             if self._account is not None:
                 # Its own end may have come before the last question of somebody else.
                 await self._account.close()
@@ -380,7 +395,7 @@ class TradingSession:
         try:
             database = await self._keeper.open()
         except DatabaseError as error:
-            if self._mode is Mode.LIVE:
+            if self._hands.is_real:
                 raise
             log.error("database.unavailable", error=str(error))  # noqa: TRY400
             self._alert(Alert(Severity.ERROR, "the database is not there", str(error)))
@@ -419,8 +434,7 @@ class TradingSession:
         early, self._early_alerts = self._early_alerts or [], None
         for alert in early:
             self._alert(alert)
-        paper = self._settings.paper.balances
-        opening = {} if self._mode is Mode.LIVE else {k: str(v) for k, v in paper.items()}
+        opening = {asset: str(amount) for asset, amount in self._hands.opening.items()}
         self._shell.tell(
             RunBegan(
                 self.run_id,
@@ -438,38 +452,28 @@ class TradingSession:
             )
         )
         cycles = [] if recovered.is_empty else self._rig.recover(recovered)
-        if self._mode is Mode.LIVE:
-            self.trader.must_reconcile = True
-            self._gateway = self.machine.gateway = LiveGateway(
-                self._account_there(),
-                self._journal,
-                self._shell.tell,
-                self.clock.real_ns,
-                lambda: self._shell.event_began_ns,
-                lambda: self._shell.is_in_frame,
-                self._on_account_refused,
-            )
-            if not recovered.is_empty:
-                self.trader.reconciled_until(recovered.last_ns)
-        else:
-            venue = self._rig.use_paper()
+        state = self._rig.state
+        if not self._hands.must_reconcile:
             if recovered.is_empty:
-                self.machine.ledger.open(dict(paper), self.run_id)
-            venue.open(self.machine.ledger.balances())
+                state.ledger.open(dict(self._hands.opening), self.run_id)
+            state.is_connected = True
+        elif not recovered.is_empty:
+            self.trader.reconciliation.known_until(recovered.last_ns)
+        self._gateway.begin(state.ledger.balances())
         self._recovering = [cycle.tag for cycle in cycles]
         self._shell.tell(Commanded("reduce", "arbitrade", {"reason": _STARTING}))
 
     async def _get_ready(self, recovered: Recovered) -> None:
         """Wait for market and account, end what was in the middle, then let trading begin."""
-        await _until(lambda: self._has_market() and self.machine.is_account_ready)
-        if self._mode is Mode.LIVE:
-            await _until(lambda: self.trader.is_reconciled or self._is_halted())
+        await _until(lambda: self._has_market() and self._rig.state.is_connected)
+        await _until(lambda: self.trader.reconciliation.is_done or self._is_halted())
+        if self._account is not None:
             await self._is_clock_known.wait()
         self._shell.tell(Commanded("recover", "arbitrade", {}))
         if self._recovering:
             self._audited("arbitrade", "recover", "cycles", f"{len(self._recovering)} were open")
             tags = set(self._recovering)
-            await _until(lambda: not tags & set(self.machine.cycles))
+            await _until(lambda: not tags & set(self._rig.state.cycles))
         self._check_arming()
         # PERF: what is here stays; without this, a collection walks all of it, for milliseconds.
         gc.collect()
@@ -484,7 +488,7 @@ class TradingSession:
             log.info("trading.active", mode=self._mode.value, account=self.account)
 
     def _check_arming(self) -> None:
-        if self._mode is not Mode.LIVE:
+        if not self._hands.is_real:
             return
         missing = self.trader.gate.missing(self._settings.live.required_rules)
         if missing:
@@ -506,9 +510,9 @@ class TradingSession:
         self._shell.tell(Commanded("reduce", "arbitrade", {"reason": _STOPPING}))
         self._audited("arbitrade", "stop", self._command, self._stop_reason)
         until = self.clock.real_ns() + round(self._settings.execution.shutdown_grace_s * 1e9)
-        while self.machine.cycles and not self._hurry.is_set():
+        while self._rig.state.cycles and not self._hurry.is_set():
             if self.clock.real_ns() > until:
-                left = ", ".join(str(c.number) for c in self.machine.cycles.values())
+                left = ", ".join(str(c.number) for c in self._rig.state.cycles.values())
                 self._alert(
                     Alert(
                         Severity.ERROR,
@@ -518,33 +522,30 @@ class TradingSession:
                 )
                 return
             await asyncio.sleep(0.01)
-        if self._mode is Mode.LIVE and not self._hurry.is_set():
+        if self._account is not None and not self._hurry.is_set():
             await self._last_reconciliation()
 
     async def _last_reconciliation(self) -> None:
         """Compare balances once more, so that the report is about the end."""
-        if not self.machine.is_account_ready:
+        if not self._rig.state.is_connected:
             return
-        done = asyncio.Event()
-        self.trader.on_reconciled = done.set
-        self.trader.ask_venue("the run ends")
+        self._reconciled.clear()
+        self.trader.reconciliation.ask("the run ends")
         try:
             async with asyncio.timeout(self._settings.execution.shutdown_grace_s):
-                await done.wait()
+                await self._reconciled.wait()
         except TimeoutError:
             log.warning("account.not_reconciled_at_the_end")
-        finally:
-            self.trader.on_reconciled = None
 
     def _finish(self) -> None:
         """Write the last records."""
         self.trader.funnel.close()
         self._write_latencies()
         now = self.clock.real_ns()
-        self._write(self.machine.portfolio.measured(now), self.run_id)
-        is_clear = not self.machine.cycles and not self.trader.to_recover
-        if is_clear and self.machine.ledger.is_open:
-            self._write(BalancesKept(self.machine.ledger.balances()), self.run_id)
+        self._write(self._rig.state.portfolio.measured(now), self.run_id)
+        is_clear = not self._rig.state.cycles and not self._rig.state.to_recover
+        if is_clear and self._rig.state.ledger.is_open:
+            self._write(BalancesKept(self._rig.state.ledger.balances()), self.run_id)
         self._write(
             RunEnded(self._stop_reason, self.trader.decisions.count, self.trader.decisions.hash),
             self.run_id,
@@ -559,8 +560,8 @@ class TradingSession:
         rows = await status.rows_by_table(self._keeper, self.run_id)
         return RunOutcome(
             self.state(),
-            self.machine.ledger.balances(),
-            self.trader.differences,
+            self._rig.state.ledger.balances(),
+            self.trader.reconciliation.differences,
             self.tick_to_order(),
             rows,
             "" if self._tape.path is None else str(self._tape.path),
@@ -709,7 +710,7 @@ class TradingSession:
                 log.warning("fees.not_told", error=str(error))
             else:
                 taker = {rate.symbol: rate.taker for rate in rates}
-                if taker != dict(self.machine.fees.overrides):
+                if taker != dict(self._rig.state.fees.overrides):
                     self._shell.tell(FeesTold(tuple(rates)))
             await asyncio.sleep(_FEES_S)
 
@@ -741,9 +742,6 @@ class TradingSession:
 
     # ── effects ──────────────────────────────────────────────────────────────────────────────────
 
-    def _act(self, opportunities: Sequence[object], position: int) -> None:
-        self._shell.act(opportunities, position)  # type: ignore[arg-type]
-
     def _write(self, record: Record, run: str) -> int:
         if not self._is_journaling:
             return 0
@@ -755,8 +753,7 @@ class TradingSession:
             return _NEVER_DURABLE
 
     def _on_journal_failed(self, error: JournalError) -> None:
-        if self._gateway is not None:
-            self._gateway.fail_waiting(str(error))
+        self._gateway.fail_waiting(str(error))
         if self._kill is not None and not self._kill.is_engaged:
             log.critical("journal.failed", error=str(error))
             self._halt_itself(f"the journal can't be written: {error}")
@@ -778,7 +775,7 @@ class TradingSession:
             return
         kill.engage(reason, "arbitrade")
 
-    def _on_failure(self, error: Exception) -> None:
+    def on_failure(self, error: Exception) -> None:
         """Stop: an event was handled half, so nobody knows what is right any more."""
         self._halt_itself(f"handling an event failed: {type(error).__name__}: {error}")
 
@@ -786,8 +783,7 @@ class TradingSession:
         """Follow the switch, whoever turned it: in memory at once, then for the record."""
         if halt is None:
             return
-        self.machine.may_begin = False
-        self.trader.view.trading_state = TradingState.HALTED
+        self._rig.state.trading_state = TradingState.HALTED
         self._shell.tell(Commanded("halt", halt.actor, {"reason": halt.reason}))
         self._audited(halt.actor, "halt", "trading", halt.reason)
         self._alert(
@@ -808,7 +804,11 @@ class TradingSession:
             Alert(Severity.ERROR, "the run is no longer recorded", f"{error}; trading goes on.")
         )
 
-    def _on_connection_lost(self, connection: int, event: ConnectionLost) -> None:
+    def _on_reconciled(self) -> None:
+        self._reconciled.set()
+
+    def on_connection_lost(self, connection: int, event: ConnectionLost) -> None:
+        """Tell that a connection of the market is lost."""
         self._alert(
             Alert(
                 Severity.WARNING,
@@ -824,7 +824,7 @@ class TradingSession:
             "resume"
         )
 
-    def _on_account_ready(self, is_ready: bool, reason: str) -> None:
+    def on_account_ready(self, is_ready: bool, reason: str) -> None:
         """Tell when orders can't go out any more, unless that is because we stop."""
         was, self._was_account_ready = self._was_account_ready, is_ready
         if was == is_ready or self._stop.is_set() or not self._is_ready_to_trade.is_set():
@@ -931,13 +931,13 @@ class TradingSession:
         return Answer(True, "trading goes on")
 
     async def _do_flatten(self, actor: str, arguments: dict[str, str]) -> Answer:
-        if self.machine.cycles or self.trader.to_recover:
+        if self._rig.state.cycles or self._rig.state.to_recover:
             return Answer(False, "cycles are under way; halt first, then flatten when they ended")
         cap = arguments.setdefault("loss_cap", str(self._settings.execution.flatten_loss_cap))
         if not re.fullmatch(r"\d+(\.\d+)?", cap):
             raise UsageError(f"flatten: loss cap {cap!r} is no amount; write 25")
         sold, held = await self._flatten_each(actor, arguments)
-        left = {a: f"{v:f}" for a, v in self.machine.ledger.balances().items() if v}
+        left = {a: f"{v:f}" for a, v in self._rig.state.ledger.balances().items() if v}
         message = f"brought back: {', '.join(sold) or 'nothing'}"
         if held:
             message += f"; held, because it would cost more than the cap: {', '.join(held)}"
@@ -947,28 +947,28 @@ class TradingSession:
         self, actor: str, arguments: Mapping[str, str]
     ) -> tuple[list[str], list[str]]:
         """Bring one asset after the other back; what one costs is off the cap of the next."""
-        machine, sold, held = self.machine, list[str](), list[str]()
+        machine, sold, held = self._rig, list[str](), list[str]()
         cap = Decimal(arguments["loss_cap"])
-        for asset in sorted(machine.ledger.balances()):
-            before = machine.ledger.balances()
+        for asset in sorted(machine.state.ledger.balances()):
+            before = machine.state.ledger.balances()
             target = arguments.get("to", self.trader.view.limits.reference_asset)
-            if asset == target or machine.is_dust(asset, before[asset]):
+            if asset == target or machine.machine.quoting.is_dust(asset, before[asset]):
                 continue
             told = {**arguments, "asset": asset, "loss_cap": f"{cap:f}"}
             self._shell.tell(Commanded("flatten", actor, told))
-            await _until(lambda: not machine.cycles)
+            await _until(lambda: not machine.state.cycles)
             cap = max(Decimal(0), cap - self._lost(before))
-            left = machine.ledger.balance(asset)
+            left = machine.state.ledger.balance(asset)
             if left < before[asset]:
                 sold.append(f"{before[asset] - left:f} {asset}")
-            if not machine.is_dust(asset, left):
+            if not machine.machine.quoting.is_dust(asset, left):
                 held.append(f"{left:f} {asset}")
         return sold, held
 
     def _lost(self, before: Mapping[str, Decimal]) -> Decimal:
         """Return what balances are worth less than before, at the books as they are now."""
         view, lost = self.trader.view, Decimal(0)
-        for asset, amount in self.machine.ledger.balances().items():
+        for asset, amount in self._rig.state.ledger.balances().items():
             moved = amount - before.get(asset, Decimal(0))
             lost -= view.value(asset, moved) or Decimal(0)
         return lost
@@ -1024,8 +1024,7 @@ class TradingSession:
 
     def tick_to_order(self) -> Mapping[str, float | None]:
         """Return percentiles from a frame's bytes to an order's, in microseconds."""
-        found = self._gateway.to_order if self._gateway is not None else self._shell.decisions
-        return found.summary()
+        return self._gateway.latencies().get("tick_to_order", self._shell.decisions).summary()
 
     def _has_market(self) -> bool:
         books = self.engine.books.values()
@@ -1044,12 +1043,6 @@ class TradingSession:
 
 _LAG_TOLD_US = 50_000
 _NEVER_DURABLE = 1 << 62
-
-
-def _account_of(venue: Venue, clock: LiveClock) -> Account:
-    if not isinstance(venue, TradingVenue):
-        raise UsageError(f"venue {venue.name}: takes no orders; use --mode paper")
-    return venue.make_account(clock)
 
 
 async def _until(holds: Callable[[], bool]) -> None:

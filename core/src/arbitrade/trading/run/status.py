@@ -23,8 +23,8 @@ from arbitrade.protocols import Feed
 from arbitrade.risk.limits import texts
 from arbitrade.store.failures import CUT
 from arbitrade.store.writer import JournalWriter
-from arbitrade.trading.gateways.live import LiveGateway
 from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.gateway import Gateway
 from arbitrade.trading.run.keeper import DatabaseKeeper
 from arbitrade.trading.run.rig import Rig
 from arbitrade.trading.run.shell import Shell
@@ -55,7 +55,7 @@ class Parts:
     feed: Feed
     journal: Journal
     writer: JournalWriter | None
-    gateway: LiveGateway | None
+    gateway: Gateway
     control: ControlServer | None
     alerts: Alerts
     watchdog: Watchdog
@@ -65,7 +65,7 @@ class Parts:
 def state_of(session: "TradingSession") -> BotState:
     """Return everything about a run now."""
     parts = session.parts()
-    trader, machine, engine = parts.rig.trader, parts.rig.machine, parts.rig.engine
+    trader, state, engine = parts.rig.trader, parts.rig.state, parts.rig.engine
     view, writer = trader.view, parts.writer
     return BotState(
         run=session.run_id,
@@ -79,22 +79,22 @@ def state_of(session: "TradingSession") -> BotState:
         halt_reason=view.halt_reason,
         venue_state=engine.venue_state.value,
         is_market_connected=engine.books_in_sync > 0,
-        is_account_ready=machine.is_account_ready,
+        is_account_ready=state.is_connected,
         account_problem=view.account_problem,
         books=len(engine.books),
         books_in_sync=engine.books_in_sync,
         cycles_watched=parts.rig.cycle_count,
         funnel={"seen": trader.funnel.count, **dict(sorted(trader.funnel.outcomes.items()))},
         refusals=dict(trader.funnel.refusals.most_common()),
-        cycles=dict(sorted(machine.portfolio.cycles.items())),
-        open_cycles=tuple(_open(cycle, machine.now_ns) for cycle in machine.cycles.values()),
-        orders=machine.order_count,
-        executions=machine.execution_count,
-        profit={a: v for a, v in sorted(machine.portfolio.realised.items()) if v},
-        profit_reference=machine.portfolio.realised_reference,
+        cycles=dict(sorted(state.portfolio.cycles.items())),
+        open_cycles=tuple(_open(cycle, state.now_ns) for cycle in state.cycles.values()),
+        orders=state.order_count,
+        executions=state.execution_count,
+        profit={a: v for a, v in sorted(state.portfolio.realised.items()) if v},
+        profit_reference=state.portfolio.realised_reference,
         reference_asset=view.limits.reference_asset,
-        balances={a: v for a, v in sorted(machine.ledger.balances().items()) if v},
-        ledger_differences=dict(trader.differences),
+        balances={a: v for a, v in sorted(state.ledger.balances().items()) if v},
+        ledger_differences=dict(trader.reconciliation.differences),
         latencies=latencies(session),
         hot_path=engine.hot_path,
         journal=parts.journal_problem or "ok",
@@ -112,19 +112,13 @@ def state_of(session: "TradingSession") -> BotState:
 def latencies(session: "TradingSession") -> tuple[LatencyRow, ...]:
     """Return percentiles of everything timed."""
     parts = session.parts()
-    engine, gateway = parts.rig.engine, parts.gateway
+    engine = parts.rig.engine
     timed: dict[str, Latency] = {
         "frame": engine.durations(),
         "sizing": engine.sizing_durations(),
         "tick_to_decision": parts.shell.decisions,
+        **parts.gateway.latencies(),
     }
-    if gateway is not None:
-        timed |= {
-            "tick_to_order": gateway.to_order,
-            "event_to_order": gateway.event_to_order,
-            "intent_to_durable": gateway.to_durable,
-            "order_to_answer": gateway.to_ack,
-        }
     return tuple(_row(name, latency) for name, latency in timed.items())
 
 
