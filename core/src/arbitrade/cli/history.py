@@ -18,7 +18,6 @@ def read_history[T](line: "CommandLine", work: "Callable[[Repositories], Awaitab
     from arbitrade.process import loops
     from arbitrade.process.logs import configure
     from arbitrade.store.database import open_database
-    from arbitrade.store.failures import database_errors
     from arbitrade.store.repositories import Repositories
     from arbitrade.store.target import unmade_folder
 
@@ -33,7 +32,6 @@ def read_history[T](line: "CommandLine", work: "Callable[[Repositories], Awaitab
     async def run() -> T:
         async with await open_database(settings) as database:
             await database.check_schema(line.registry.migrations())
-            with database_errors(database.dsn):
-                return await work(Repositories(database.pool))
+            return await work(Repositories(database.connection))
 
     return loops.run(run(), settings.runtime.event_loop)
