@@ -107,7 +107,7 @@ class OpportunitySeen:
 
 @attrs.frozen
 class CycleOpened:
-    """A cycle began."""
+    """A cycle began: what was approved, with its plan.  Comes before its first intent."""
 
     kind: ClassVar[str] = "cycle_opened"
     cycle: int
@@ -357,14 +357,6 @@ class BalancesKept:
     balances: Mapping[str, Decimal]
 
 
-@attrs.frozen
-class Corrected:
-    """Something about the journal itself: a torn tail cut, a damaged stretch set aside."""
-
-    kind: ClassVar[str] = "journal_repaired"
-    what: str
-
-
 type Record = (
     RunStarted
     | RunEnded
@@ -388,7 +380,6 @@ type Record = (
     | LatencyMeasured
     | ProfitMeasured
     | BalancesKept
-    | Corrected
 )
 
 KINDS: Mapping[str, type[Any]] = {
@@ -416,7 +407,6 @@ KINDS: Mapping[str, type[Any]] = {
         LatencyMeasured,
         ProfitMeasured,
         BalancesKept,
-        Corrected,
     )
 }
 
