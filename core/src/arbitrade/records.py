@@ -7,6 +7,8 @@ Each is one JSON object in one journal entry:
 Amounts are decimal strings, times nanoseconds since the epoch by the run's clock.  A record is
 written once; which table it goes to stands in `arbitrade.store.mapping`.  A reader meets kinds and
 fields of a newer version with what it knows: unknown kinds are kept and counted, never dropped.
+
+Large because every kind there is stands here once: whoever reads a journal looks in one place.
 """
 
 from collections.abc import Mapping

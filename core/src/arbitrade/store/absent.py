@@ -30,7 +30,7 @@ class _Absent:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Nothing was opened."""
+        """Do nothing: nothing was opened."""
 
     def _refuse(self) -> NoReturn:
         raise DatabaseError(

@@ -132,7 +132,7 @@ class Database:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the connections and give the server up, as `close` does."""
         await self.close()
 
 

@@ -18,7 +18,7 @@ _AT_A_TIME = 2
 
 
 class PluginTables:
-    """Satisfies `TablesByPlugin`.
+    """Hands each plugin its `Tables`, and always the same ones.
 
     Args:
         connections: Opens connections; `Database.connection`, or whatever raises a `DatabaseError`
@@ -39,7 +39,7 @@ class PluginTables:
 
 
 class _Tables:
-    """Those of one plugin."""
+    """The `Tables` of one plugin."""
 
     def __init__(self, plugin: str, connections: Connections, held_s: float) -> None:
         self._plugin = plugin
@@ -70,7 +70,7 @@ class _Tables:
 
 
 class _Connection:
-    """Satisfies `TableConnection`."""
+    """A connection of the pool with nothing but SQL, for as long as the plugin may have it."""
 
     def __init__(self, plugin: str, raw: "asyncpg.Connection") -> None:
         self._plugin = plugin

@@ -156,7 +156,7 @@ class Where:
 
     @property
     def sql(self) -> str:
-        """The conditions."""
+        """The conditions, joined; `TRUE` without any."""
         return " AND ".join(self._conditions) or "TRUE"
 
 

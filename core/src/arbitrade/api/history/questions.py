@@ -291,7 +291,7 @@ class EventHistory(Protocol):
     async def audit(
         self, where: AuditFilter = ..., *, limit: int = 50, before: Cursor | None = None
     ) -> Page[AuditView]:
-        """Return audit entries."""
+        """Return audit entries by the time they were written."""
 
     def all_audit(self, account: str | None = None) -> AsyncIterator[AuditView]:
         """Yield audit entries in the order they were written, of one account or of all.

@@ -59,7 +59,7 @@ _EXECUTION = """
 
 
 class Cycles:
-    """Satisfies `CycleHistory`."""
+    """Cycles, orders and fills, as `CycleHistory` says."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

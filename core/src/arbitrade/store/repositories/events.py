@@ -37,7 +37,7 @@ _AT_A_TIME = 100
 
 
 class Events:
-    """Satisfies `EventHistory`."""
+    """What happened beside trading, as `EventHistory` says."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -64,7 +64,7 @@ class Events:
         limit: int = 50,
         before: Cursor | None = None,
     ) -> Page[AuditView]:
-        """Return audit entries."""
+        """Return audit entries by the time they were written."""
         chosen = _of(where.run, where.account)
         chosen.add("actor = ?", where.actor)
         chosen.add("action = ?", where.action)

@@ -37,7 +37,7 @@ _POSTING = """
 
 
 class Money:
-    """Satisfies `MoneyHistory`."""
+    """Profit, the ledger, and how it compares with the venue, as `MoneyHistory` says."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -36,7 +36,7 @@ _EVERY = ("minute", "hour", "day")
 
 
 class Opportunities:
-    """Satisfies `OpportunityHistory`."""
+    """Opportunities and what became of them, as `OpportunityHistory` says."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

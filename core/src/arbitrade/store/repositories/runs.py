@@ -29,7 +29,7 @@ _RUN = """
 
 
 class Runs:
-    """Satisfies `RunHistory`."""
+    """Runs, and what was measured in them, as `RunHistory` says."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
