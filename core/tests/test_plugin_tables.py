@@ -13,6 +13,7 @@ import pytest
 from arbitrade import MigrationSeries, Service, Settings, hookimpl
 from arbitrade.api import Tables, View
 from arbitrade.api.history import History
+from arbitrade.cli import CommandLine
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError, StatementError
 from arbitrade.plugins import PluginRegistry
 from arbitrade.plugins.checks import SampleView
@@ -196,3 +197,28 @@ async def test_without_a_database_it_is_told_so() -> None:
     with pytest.raises(DatabaseUnavailableError, match="not open yet"):
         async with keeper.tables.of("notes").connection():
             raise AssertionError("a connection came")
+
+
+def test_a_command_of_the_plugin_reaches_the_same_table(
+    postgres_server: PostgresServer,
+    registry: PluginRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dsn = postgres_server.create(registry.migrations())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARBITRADE_CONFIG", raising=False)
+    monkeypatch.setenv("ARBITRADE_SECRETS__KEYRING", "false")
+    monkeypatch.setenv("ARBITRADE_DATABASE__DSN", dsn.reveal())
+    line = CommandLine()
+    line.__dict__["registry"] = registry
+
+    async def work(history: History, tables: Tables) -> tuple[int, int]:
+        service = Notes(tables, history)
+        await service.keep("from a command")
+        return len(await service.kept()), len(await history.runs.latest())
+
+    try:
+        assert line.with_database("notes", work) == (1, 0)
+    finally:
+        postgres_server.drop(dsn)

@@ -80,7 +80,7 @@ def arbitrade_register_migrations() -> "Iterable[MigrationSeries]":
     """Contribute SQL migrations for tables of the plugin's own.
 
     Called by whoever brings the database up to date, and by `arbitrade plugins check`.  What reads
-    and writes these tables is a service, by the `Tables` it is handed.
+    and writes these tables is a service or a command, by the `Tables` it is handed.
 
     Returns:
         Series, each a namespace and the folder with its `NNNN_name.sql` files; a namespace that is
