@@ -9,11 +9,15 @@ from arbitrade.plugins import PluginRegistry, PluginState
 from arbitrade.plugins.checks import SampleView, sample_instruments
 from arbitrade.protocols import Venue
 from arbitrade.risk.core_rules import core_rules
+from arbitrade.store.absent import no_database
+from arbitrade.store.plugin_tables import PluginTables
+from arbitrade.store.repositories import Repositories
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
 PAIRS = sample_instruments()
 VIEW = QuietView()
+HISTORY, TABLES = Repositories(no_database("a test")), PluginTables(no_database("a test"))
 
 
 @attrs.frozen
@@ -101,7 +105,7 @@ def test_each_register_hook_returns_what_every_enabled_plugin_contributes():
     assert names(registry.detectors(SETTINGS, PAIRS)) == ["finder"]
     own = {rule.name for rule in core_rules(VIEW)}
     assert names(registry.risk_rules(SETTINGS, PAIRS, VIEW)) == sorted(own | {"rule"})
-    assert names(registry.services(SETTINGS, SampleView())) == ["server"]
+    assert names(registry.services(SETTINGS, SampleView(), HISTORY, TABLES)) == ["server"]
     assert "ring" in names(registry.commands())
 
 

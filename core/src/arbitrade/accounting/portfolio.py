@@ -93,7 +93,7 @@ class Portfolio:
     # ── pace ─────────────────────────────────────────────────────────────────────────────────────
 
     def on_order(self, now_ns: int) -> None:
-        """Count an order."""
+        """Count an order that is sent now, for the pace of the last minute."""
         self._sent.append(now_ns)
         # Without a limit nobody asks, and it would grow.
         self.orders_last_minute(now_ns)

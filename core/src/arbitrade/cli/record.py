@@ -123,7 +123,11 @@ async def _record(
 ) -> "RecordReport":
     from arbitrade.recording.session import RecordSession
     from arbitrade.recording.writer import RecordingWriter
+    from arbitrade.store.absent import no_database
+    from arbitrade.store.plugin_tables import PluginTables
+    from arbitrade.store.repositories import Repositories
 
+    absent = no_database("arbitrade record")
     chosen = settings.recording
     registry = line.registry
     writer = RecordingWriter(
@@ -145,7 +149,7 @@ async def _record(
     on_terminal = sys.stderr.isatty()
     try:
         return await session.run(
-            registry.services(settings, session.view),
+            registry.services(settings, session.view, Repositories(absent), PluginTables(absent)),
             seconds=seconds,
             on_progress=_progress_line if on_terminal else _progress_log,
             progress_s=1.0 if on_terminal else 60.0,

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from arbitrade.api import BotState
     from arbitrade.config import Settings
     from arbitrade.plugins import PluginRegistry
+    from arbitrade.protocols import Service
     from arbitrade.trading.run.outcome import RunOutcome
     from arbitrade.trading.run.session import TradingSession
 
@@ -31,7 +32,7 @@ async def trade(
     stop_on_signals(session.stop)
     if is_quiet or not sys.stderr.isatty():
         return await session.run(
-            lambda bot: registry.services(settings, bot),
+            lambda bot: _services(bot, registry, settings),
             seconds=seconds,
             on_state=_write,
             every_s=_LOG_EVERY_S,
@@ -43,9 +44,15 @@ async def trade(
     console = Console(stderr=True)
     with HeldBackLog():
         return await session.run(
-            lambda bot: [*registry.services(settings, bot), LiveView(bot, console)],
+            lambda bot: [*_services(bot, registry, settings), LiveView(bot, console)],
             seconds=seconds,
         )
+
+
+def _services(
+    bot: "TradingSession", registry: "PluginRegistry", settings: "Settings"
+) -> "Sequence[Service]":
+    return registry.services(settings, bot, bot.database.history, bot.database.tables)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

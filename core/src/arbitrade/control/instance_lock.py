@@ -107,12 +107,12 @@ class InstanceLock:
             lock.release()
 
     def __enter__(self) -> "InstanceLock":
-        """Acquire."""
+        """Take the locks, as `acquire` does."""
         self.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release."""
+        """Give the locks back, as `release` does."""
         self.release()
 
     def _take(self, name: str) -> FileLock:

@@ -55,7 +55,7 @@ def _log() -> "structlog.stdlib.BoundLogger":
 
 
 def _ignore(symbol: str) -> None:
-    """Nobody to tell."""
+    """Stand for `on_out_of_sync` while no feed is there that could resubscribe."""
 
 
 @attrs.frozen

@@ -16,6 +16,9 @@ from arbitrade.plugins.hooks import make_manager
 from arbitrade.plugins.plugin import CORE, Plugin
 from arbitrade.plugins.registry import PluginRegistry
 from arbitrade.risk.quiet import QuietView
+from arbitrade.store.absent import no_database
+from arbitrade.store.plugin_tables import PluginTables
+from arbitrade.store.repositories import Repositories
 from arbitrade.testing.factories import make_instruments
 
 NOT_ANYBODYS = "arbitrade-check:nobody"
@@ -129,10 +132,16 @@ def _checks(
     yield "detectors", lambda: alone.detectors(settings, instruments, only=only)
     yield "risk rules", lambda: alone.risk_rules(settings, instruments, QuietView(), only=only)
     yield "alert sinks", lambda: alone.alert_sinks(settings, only=only)
-    yield "services", lambda: alone.services(settings, SampleView(), only=only)
+    yield "services", lambda: _services(alone, settings, only)
     yield "venue", venue
     yield "simulation", simulation
     yield "declines what is not its own", lambda: _check_declines(plugin, settings)
+
+
+def _services(alone: PluginRegistry, settings: Settings, only: str) -> object:
+    absent = no_database("arbitrade plugins check")
+    history, tables = Repositories(absent), PluginTables(absent)
+    return alone.services(settings, SampleView(), history, tables, only=only)
 
 
 def _sections(alone: PluginRegistry, plugin: Plugin) -> tuple[SettingsSection, ...]:

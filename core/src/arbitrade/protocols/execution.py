@@ -31,7 +31,7 @@ class Ticket(Protocol):
 
     @property
     def client_id(self) -> str:
-        """Ours."""
+        """Our own id of the order; the venue knows the order by it too."""
 
     @property
     def order(self) -> PlannedOrder:
@@ -43,7 +43,7 @@ class Ticket(Protocol):
 
     @property
     def filled_quantity(self) -> Decimal:
-        """In base."""
+        """What was filled so far, in base."""
 
     @property
     def spent(self) -> Decimal:

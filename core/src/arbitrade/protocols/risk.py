@@ -34,7 +34,7 @@ class RiskView(Protocol):
 
     @property
     def fees(self) -> FeeSchedule:
-        """What orders cost."""
+        """What orders cost, pair by pair, as a fraction of the notional."""
 
     @property
     def trading_state(self) -> TradingState:

@@ -52,7 +52,7 @@ class LimitBook:
 
     @property
     def limits(self) -> RiskLimits:
-        """What holds now."""
+        """The limits that hold now; a cycle keeps those it began with."""
         return self._limits
 
     @property

@@ -62,6 +62,17 @@ class Database:
         return self.embedded is not None
 
     @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.Connection"]:
+        """Take a connection of the pool for a short while; a query that takes long is given up.
+
+        Raises:
+            DatabaseUnavailableError: There is none, and none can be made.
+        """
+        with database_errors(self.dsn):
+            async with self.pool.acquire() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def session(self) -> AsyncIterator["asyncpg.Connection"]:
         """Open a connection outside of the pool and without a time limit, for long work.
 
@@ -121,7 +132,7 @@ class Database:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the connections and give the server up, as `close` does."""
         await self.close()
 
 

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from arbitrade.errors import ArbitradeError, JournalError
-from arbitrade.journal import JournalEntry, JournalReader, JournalStatistics
+from arbitrade.journal import JournalEntry, JournalReader
 from arbitrade.models import Alert, Severity
 from arbitrade.store.batch import Gap, Outcome, Prepared, prepare, write_batch
 from arbitrade.store.failures import CUT
@@ -45,9 +45,6 @@ class JournalSource(Protocol):
 
     def release(self, seq: int) -> None:
         """Take everything up to a record as stored."""
-
-    def statistics(self) -> JournalStatistics:
-        """Return how much waits."""
 
 
 class JournalWriter:
@@ -133,11 +130,6 @@ class JournalWriter:
     def lag_records(self) -> int:
         """Durable records that are not in the database."""
         return max(0, self._journal.durable_seq - self.last_written_seq)
-
-    @property
-    def lag_bytes(self) -> int:
-        """Bytes of the journal that wait; up to 64 KiB too high.  Some 0.3 ms."""
-        return self._journal.statistics().spool_bytes
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until everything durable now is in the database; False if that takes longer.

@@ -195,12 +195,12 @@ class SyntheticMarket:
 
     @property
     def universe(self) -> Universe:
-        """What is listed."""
+        """The pairs that are listed, with their assets and prices."""
         return self._universe
 
     @property
     def motion(self) -> Motion:
-        """How books move."""
+        """What decides how the books move from one frame to the next."""
         return self._motion
 
     def after(self, frames: int, act: Callable[[], None]) -> None:

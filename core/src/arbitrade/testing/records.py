@@ -205,7 +205,6 @@ def _begin(little: LittleRun, mode: str, seed: int) -> None:
         little.book(f"opening:{little.run}:{asset}", "opening", lines)
     little.add(records.LimitsChanged(1, {"risk.minimum_edge_bps": "5"}, "settings"))
     little.add(records.PluginChanged("triangular", "enabled", ""))
-    little.add(records.Corrected("3 bytes of a torn record were cut off"))
     lines = (
         Posting("wallet", "EUR", Decimal("12.34")),
         Posting("external", "EUR", Decimal("-12.34")),

@@ -57,7 +57,6 @@ from arbitrade.records import (
     encode,
 )
 from arbitrade.store.position import JournalKey, identify, read_position
-from arbitrade.store.repositories import Repositories
 from arbitrade.store.retention import look_after
 from arbitrade.store.target import server_dsn
 from arbitrade.store.writer import JournalWriter
@@ -217,6 +216,11 @@ class TradingSession:
         self._was_account_ready = False
         self._is_ready_to_trade = asyncio.Event()
         self._recovering: list[str] = []
+
+    @property
+    def database(self) -> DatabaseKeeper:
+        """Its database: what services read history with, and reach tables of their own."""
+        return self._keeper
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
@@ -378,7 +382,7 @@ class TradingSession:
         try:
             async with self._keeper.session() as connection:
                 position = await read_position(connection, self._journal_key())
-            return position, await Repositories(database.pool).last_audit(self.account)
+            return position, await self._keeper.history.events.last_audit(self.account)
         except DatabaseError as error:
             log.warning("database.position_unknown", error=str(error))
             return 0, None

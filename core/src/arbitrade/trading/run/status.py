@@ -1,45 +1,34 @@
 """The read models of a run, made from its parts; cheap, and without any effect."""
 
-import hashlib
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import attrs
-import orjson
 
 from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import BotState, LatencyRow, OpenCycle
-from arbitrade.config import Secret, Settings
+from arbitrade.config import Settings
+from arbitrade.config.digest import settings_of
 from arbitrade.control.server import ControlServer
-from arbitrade.errors import DatabaseError
 from arbitrade.journal import Journal
 from arbitrade.models import Mode
-from arbitrade.plain_json import to_json
+from arbitrade.plain_json import canonical
 from arbitrade.plugins import PluginRegistry
 from arbitrade.process.latency import Latency
 from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Feed
 from arbitrade.risk.limits import texts
-from arbitrade.store.failures import CUT
+from arbitrade.store.tables import rows_by_table
 from arbitrade.store.writer import JournalWriter
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.gateway import Gateway
-from arbitrade.trading.run.keeper import DatabaseKeeper
 from arbitrade.trading.run.rig import Rig
 from arbitrade.trading.run.shell import Shell
 
 if TYPE_CHECKING:
     from arbitrade.trading.run.session import TradingSession
 
-_TABLES_SQL = """
-    SELECT c.relname, c.oid::regclass::text
-    FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run' AND NOT a.attisdropped
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-      AND c.relnamespace = current_schema()::regnamespace
-    ORDER BY c.relname
-"""
+__all__ = ["Parts", "canonical", "latencies", "rows_by_table", "settings_of", "state_of"]
 
 
 @attrs.frozen
@@ -120,47 +109,6 @@ def latencies(session: "TradingSession") -> tuple[LatencyRow, ...]:
         **parts.gateway.latencies(),
     }
     return tuple(_row(name, latency) for name, latency in timed.items())
-
-
-async def rows_by_table(keeper: DatabaseKeeper, run: str) -> Mapping[str, int]:
-    """Return how many rows of a run each table has; nothing where the database is away."""
-    try:
-        async with keeper.session() as connection:
-            rows: dict[str, int] = {}
-            for name, quoted in await connection.fetch(_TABLES_SQL):
-                query = f"SELECT count(*) FROM {quoted} WHERE run::text = $1"  # noqa: S608
-                rows[name] = await connection.fetchval(query, run)
-            return rows
-    except (DatabaseError, *CUT):
-        return {}
-
-
-def settings_of(settings: Settings) -> tuple[str, str]:
-    """Return the settings without secrets as canonical JSON, and its SHA-256."""
-    table: dict[str, object] = {"venue": settings.venue}
-    for field in attrs.fields(Settings):
-        value = getattr(settings, field.name)
-        if attrs.has(type(value)) and field.name != "structured":
-            table[field.name] = _section(value)
-    for name, section in sorted(settings.structured.items()):
-        table[name] = _section(section)
-    text = canonical(table)
-    return text, hashlib.sha256(text.encode()).hexdigest()
-
-
-def canonical(value: object) -> str:
-    """Return JSON with sorted keys."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str).decode()
-
-
-def _section(section: object) -> dict[str, object]:
-    """Return a section without its secrets, and without what only this machine knows."""
-    cls = type(section)
-    if not attrs.has(cls):
-        return {}
-    hidden = [f.name for f in attrs.fields(cls) if isinstance(getattr(section, f.name), Secret)]
-    shown = attrs.evolve(section, **dict.fromkeys(hidden))  # type: ignore[misc]
-    return to_json(shown)
 
 
 def _open(cycle: Cycle, now_ns: int) -> OpenCycle:
