@@ -29,6 +29,8 @@ class Finder:
 
     def on_instruments(self, instruments): ...
 
+    def on_fees(self, fees): ...
+
     def on_void(self, symbol): ...
 
     def on_book(self, book, changed):
@@ -52,6 +54,7 @@ class Server:
 @attrs.frozen
 class Hands:
     name: str = "hands"
+    needs_inventory: bool = False
 
     async def execute(self, approved): ...
 

@@ -1,6 +1,6 @@
 """For tests of risk rules: a view in which every fact can be set, and an opportunity to judge."""
 
-from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, MutableMapping
 from decimal import Decimal
 from typing import Self
 
@@ -59,7 +59,6 @@ class FakeRiskView:
     clock_skew_s: float = 0.0
     journal_problem: str = ""
     event_lag_s: float = 0.0
-    facts: Mapping[str, Decimal] = attrs.field(factory=dict)
     books: MutableMapping[str, OrderBook] = attrs.field(factory=dict)
     ages: MutableMapping[str, float | None] = attrs.field(factory=dict)
     balances: MutableMapping[str, Decimal] = attrs.field(factory=dict)

@@ -14,6 +14,7 @@ class TestBell(AlertSinkContract):
 
 from arbitrade.testing.contracts.account import AccountContract, TradingVenueContract
 from arbitrade.testing.contracts.live import LiveVenueContract
+from arbitrade.testing.contracts.manual import ManualAccountContract
 from arbitrade.testing.contracts.sink import AlertSinkContract
 from arbitrade.testing.contracts.store import StoreContract
 from arbitrade.testing.contracts.venue import VenueContract
@@ -22,6 +23,7 @@ __all__ = [
     "AccountContract",
     "AlertSinkContract",
     "LiveVenueContract",
+    "ManualAccountContract",
     "StoreContract",
     "TradingVenueContract",
     "VenueContract",

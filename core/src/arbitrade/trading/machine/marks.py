@@ -57,7 +57,7 @@ def mark_of(machine: "Machine", order: TrackedOrder, moment: str) -> None:
 def _input(machine: "Machine", cycle: Cycle, order: TrackedOrder) -> Decimal:
     intent, plan = order.intent, cycle.approved.plan
     planned = plan.quotes[intent.leg].spent
-    if intent.leg == 0 or getattr(machine.executor, "needs_inventory", False):
+    if intent.leg == 0 or machine.executor.needs_inventory:
         return planned
     held = cycle.flows().get(intent.spends, ZERO)
     return held if held > 0 else planned

@@ -1,6 +1,6 @@
 """What risk rules may look at, read off the machine; satisfies `RiskView`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
 
@@ -33,7 +33,6 @@ class TraderView:
         self.journal_problem = ""
         self.clock_skew_s = 0.0
         self.event_lag_s = 0.0
-        self.facts: Mapping[str, Decimal] = {}
         self.venue_state_of: Callable[[], VenueState] = lambda: VenueState.ONLINE
         self._message_ns: int | None = None
 

@@ -204,9 +204,7 @@ class Rig:
         """Let detectors reckon with what the account really pays."""
         fees = attrs.evolve(self._settings.fees, overrides=overrides)
         self._settings = attrs.evolve(self._settings, fees=fees)
-        instruments = self.engine.instruments
-        if instruments is not None:
-            self.engine.swap_detectors(self._registry.detectors(self._settings, instruments))
+        self.engine.on_fees(fees.schedule())
 
     def _on_cycle_end(self, cycle: Cycle, closed: CycleClosed) -> None:
         if not self.is_live or cycle.is_recovered:
