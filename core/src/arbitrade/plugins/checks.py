@@ -16,7 +16,7 @@ from arbitrade.plugins.hooks import make_manager
 from arbitrade.plugins.plugin import CORE, Plugin
 from arbitrade.plugins.registry import PluginRegistry
 from arbitrade.risk.quiet import QuietView
-from arbitrade.testing.factories import make_instruments
+from arbitrade.synthetic.factories import make_instruments
 
 NOT_ANYBODYS = "arbitrade-check:nobody"
 """A name no plugin can claim; every `make_*` hook has to say None to it."""
