@@ -6,13 +6,14 @@ from arbitrade import MigrationSeries, Secret, SettingsSection, hookimpl
 from arbitrade.config import Features, PluginSettings, Settings
 from arbitrade.errors import ConfigError, PluginError, UsageError
 from arbitrade.plugins import PluginRegistry, PluginState
-from arbitrade.plugins.checks import SampleView, sample_instruments
+from arbitrade.plugins.checks import SampleView
+from arbitrade.plugins.trials.detectors import SAMPLE
 from arbitrade.protocols import Venue
 from arbitrade.risk.core_rules import core_rules
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
-PAIRS = sample_instruments()
+PAIRS = SAMPLE
 VIEW = QuietView()
 
 

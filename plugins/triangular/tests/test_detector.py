@@ -1,6 +1,6 @@
 """What is reported after any sequence of changes is what looking at everything anew would find."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from arbitrade import Detector
 from arbitrade.book import OrderBook
 from arbitrade.models import Changed, Instruments, InstrumentStatus, Opportunity
 from arbitrade.pricing import FeeConvention, FeeSchedule, net_edge_bps, to_decimal
+from arbitrade.testing.contracts import DetectorContract
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments, make_levels
 from arbitrade.testing.strategies import book_levels, fee_schedules, level_changes
 from arbitrade_triangular.config import TriangularSettings
@@ -48,9 +49,10 @@ def apply(
     return book.apply(make_levels(book.instrument, bids), make_levels(book.instrument, asks))
 
 
-def test_it_plays_the_role_of_a_detector() -> None:
-    detector: Detector = triangle()[0]
-    assert detector.name == "triangular"
+class TestContract(DetectorContract):
+    @pytest.fixture
+    def make_detector(self) -> Callable[[Instruments], Detector]:
+        return lambda instruments: TriangularDetector(instruments, FREE, DOLLARS)
 
 
 def test_nothing_is_found_until_all_three_books_were_seen() -> None:
