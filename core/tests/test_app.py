@@ -7,6 +7,7 @@ from arbitrade.config import Settings
 from arbitrade.engine.assembly import assemble
 from arbitrade.models import InstrumentsChanged
 from arbitrade.plugins import PluginRegistry
+from arbitrade.pricing import FeeSchedule
 from arbitrade.testing.factories import make_instrument
 from arbitrade.testing.venue import EventVenue
 
@@ -20,6 +21,9 @@ class Looker:
 
     def on_instruments(self, instruments: Instruments) -> None:
         self.seen.append("instruments")
+
+    def on_fees(self, fees: FeeSchedule) -> None:
+        self.seen.append(f"fees {fees.taker}")
 
     def on_book(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
         self.seen.append(book.symbol)

@@ -170,7 +170,7 @@ def test_show_works_for_core_and_for_broken_plugins(run, install):
 def test_check_passes_a_sound_plugin(run):
     result = run("check", "bell")
     assert result.exit_code == 0
-    assert result.stdout.startswith("bell (arbitrade-bell 1.2): sound (12 checked)")
+    assert result.stdout.startswith("bell (arbitrade-bell 1.2): sound (15 checked)")
 
 
 HEADER = "from arbitrade import hookimpl, MigrationSeries, SettingsSection\n@hookimpl\n"
@@ -205,6 +205,96 @@ def test_check_fails_a_plugin_that_is_not_sound(run, install, code, complaint):
     assert complaint in result.stdout
     findings = json.loads(run("check", "gong", "--json").stdout)
     assert any(complaint in (finding["problem"] or "") for finding in findings)
+
+
+LYING = """
+from decimal import Decimal
+import attrs
+from arbitrade import hookimpl
+from arbitrade.synthetic.view import make_opportunity
+
+class Gong:
+    name = "gongs"
+    def on_instruments(self, instruments): ...
+    def on_fees(self, fees): ...
+    def on_void(self, symbol): ...
+    def on_book(self, book, changed):
+        return [attrs.evolve(make_opportunity(), detector="gongs", edge_bps=Decimal("NaN"))]
+
+@hookimpl
+def arbitrade_register_detectors():
+    return [Gong()]
+"""
+
+MISSPELT = """
+from arbitrade import hookimpl
+
+class Hands:
+    name = "gong"
+    need_inventory = True
+    async def execute(self, desk): ...
+
+@hookimpl
+def arbitrade_make_executor(name):
+    return Hands() if name == "gong" else None
+"""
+
+READING = """
+import attrs
+from arbitrade import hookimpl
+
+@attrs.frozen
+class Own:
+    level: int = 3
+
+@hookimpl
+def arbitrade_register_services(settings):
+    settings.section("gong", Own)
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        (LYING, "detector gongs: gongs.on_book: reported for BTC/USD: its edge_bps is NaN; leave"),
+        (MISSPELT, "it has no attribute `needs_inventory`; is it `need_inventory`"),
+        (
+            READING,
+            "gong: reads the settings section 'gong' without registering it, so `arbitrade config "
+            'check` can\'t find what is misspelt in it; return [SettingsSection("gong", Own)] from '
+            "arbitrade_register_settings",
+        ),
+    ],
+)
+def test_check_finds_what_only_trying_out_shows(run, install, code, complaint):
+    install("gong", code)
+    result = run("check", "gong")
+    assert result.exit_code == 1
+    assert complaint in result.stdout
+
+
+def test_what_a_plugin_prints_while_it_is_tried_out_is_not_shown(run, install):
+    loud = LYING.replace('Decimal("NaN")', "Decimal(1)").replace(
+        "return [att", "print('loud'); return [att"
+    )
+    install("gong", loud)
+    result = run("check", "gong", "--json")
+    assert result.exit_code == 1  # a void book's cycle is still reported
+    assert json.loads(result.stdout)
+
+
+def test_show_tries_nothing_out(run, install):
+    install("gong", LYING)
+    assert json.loads(run("show", "gong", "--json").stdout)["problems"] == []
+
+
+def test_misspelt_value_of_a_registered_section_is_found_by_config_check(run, install):
+    install("gong", WITH_SETTINGS)
+    Path("settings.toml").write_text('[gong]\nlevel = "eror"\n')
+    result = CliRunner().invoke(arbitrade, ["config", "check"])
+    assert result.exit_code == 2
+    assert "gong.level: 'eror' is not a whole number (settings.toml)" in result.output
 
 
 def test_check_wants_the_distribution_to_say_which_core_it_fits(run, install):

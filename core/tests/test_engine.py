@@ -28,6 +28,7 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
+from arbitrade.pricing import FeeSchedule
 from arbitrade.testing.factories import make_instrument
 from arbitrade.testing.venue import EventVenue
 
@@ -47,6 +48,9 @@ class Watcher:
 
     def on_instruments(self, instruments: Instruments) -> None:
         self.calls.append(("instruments", ",".join(instruments), None))
+
+    def on_fees(self, fees: FeeSchedule) -> None:
+        self.calls.append(("fees", str(fees.taker), None))
 
     def on_book(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
         self.calls.append(("book", book.symbol, changed))
@@ -406,6 +410,17 @@ def test_swapped_detectors_learn_every_book_and_report_nothing_by_that() -> None
     assert len(bench.found) == found
     bench.engine.swap_detectors([])
     bench.update([(101, 1)], [])
+    assert len(bench.found) == found
+
+
+def test_detectors_are_told_of_other_fees_and_stay_who_they_are() -> None:
+    bench = Bench(Watcher(at=100))
+    bench.snapshot()
+    found = len(bench.found)
+    bench.calls()
+    bench.engine.on_fees(FeeSchedule(Decimal("0.0026")))
+    assert bench.calls() == [("fees", "0.0026", None), ("book", PAIR, Changed.BOTH)]
+    assert bench.engine.detectors == (bench.detector,)
     assert len(bench.found) == found
 
 

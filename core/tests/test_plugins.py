@@ -6,7 +6,8 @@ from arbitrade import MigrationSeries, Secret, SettingsSection, hookimpl
 from arbitrade.config import Features, PluginSettings, Settings
 from arbitrade.errors import ConfigError, PluginError, UsageError
 from arbitrade.plugins import PluginRegistry, PluginState
-from arbitrade.plugins.checks import SampleView, sample_instruments
+from arbitrade.plugins.checks import SampleView
+from arbitrade.plugins.trials.detectors import SAMPLE
 from arbitrade.protocols import Venue
 from arbitrade.risk.core_rules import core_rules
 from arbitrade.store.absent import no_database
@@ -15,7 +16,7 @@ from arbitrade.store.repositories import Repositories
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
-PAIRS = sample_instruments()
+PAIRS = SAMPLE
 VIEW = QuietView()
 HISTORY, TABLES = Repositories(no_database("a test")), PluginTables(no_database("a test"))
 
@@ -32,6 +33,8 @@ class Finder:
     name: str = "finder"
 
     def on_instruments(self, instruments): ...
+
+    def on_fees(self, fees): ...
 
     def on_void(self, symbol): ...
 
@@ -56,6 +59,7 @@ class Server:
 @attrs.frozen
 class Hands:
     name: str = "hands"
+    needs_inventory: bool = False
 
     async def execute(self, approved): ...
 

@@ -363,7 +363,7 @@ def test_view_has_everything_rules_may_look_at(view):
     for name, member in inspect.getmembers(RiskView):
         if not name.startswith("_") and (isinstance(member, property) or callable(member)):
             assert hasattr(view, name), name
-    for name in ("limits", "now_ns", "facts"):
+    for name in ("limits", "now_ns"):
         assert hasattr(view, name)
 
 

@@ -31,6 +31,7 @@ class OneOrder:
     """Sends the first leg, and does nothing any more."""
 
     name: str = "one"
+    needs_inventory: bool = False
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Send it and wait."""

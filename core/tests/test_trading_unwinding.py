@@ -238,6 +238,7 @@ class Broken:
 
     is_late: bool = False
     name: str = "broken"
+    needs_inventory: bool = False
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Raise."""

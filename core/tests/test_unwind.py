@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.book import BookState, OrderBook
-from arbitrade.execution.unwind import UnwindOptimiser, UnwindTerms, ways_out
+from arbitrade.execution.unwind import ways_out
 from arbitrade.models import (
     Instruments,
     InstrumentStatus,
@@ -23,7 +22,6 @@ from arbitrade.models import (
 )
 from arbitrade.plain_json import from_json, to_json
 from arbitrade.pricing import FeeSchedule
-from arbitrade.protocols.execution import WayOut
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books, fee_schedules, instruments
 
@@ -269,24 +267,6 @@ def test_a_buy_on_the_way_may_use_the_wallet_for_its_limit() -> None:
     assert received(available=lambda asset: D(101)) == D("99.60396039")
     # Without more, 100 / 1.01 at the limit: the wallet covers 99.00990099 USD.
     assert received() == received(available=lambda asset: D(0)) == D("99.00990099")
-
-
-# ── the role ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def desk(**plan: Any) -> Any:
-    """Return as much of a desk as a decision looks at."""
-    planned = SimpleNamespace(**{"assets": ("USD", "BTC", "ETH"), "legs": LEGS, **plan})
-    return SimpleNamespace(approved=SimpleNamespace(plan=planned))
-
-
-def test_the_optimiser_takes_legs_from_the_plan_and_the_rest_from_its_terms() -> None:
-    listed, held = market()
-    optimiser: WayOut = UnwindOptimiser(lambda _: UnwindTerms(listed, held, FREE, D(25)))
-    assert optimiser.decide(desk(), "ETH", D(2), D(200)) == decided()
-    # Of another asset the plan knows no way.
-    kinds = [one.kind for one in optimiser.decide(desk(), "EUR", D(9), D(10)).candidates]
-    assert kinds == ["direct", "two_hop", "hold"]
 
 
 def test_a_decision_is_written_down_with_every_candidate() -> None:

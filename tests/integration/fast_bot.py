@@ -368,8 +368,8 @@ class Watch:
             # here that was to be taken from what comes out.
             allowed = plan.spent * (1 + bot.slippage) + _fees_in(cycle, cycle.start)
             if cycle.state is CycleState.UNWINDING:
-                # Buying back what was spent of the inventory costs up to the loss cap above what the
-                # same would sell for, and the market may have moved since it was sold.
+                # Buying back what was spent of the inventory costs up to the loss cap above what
+                # the same would sell for, and the market may have moved since it was sold.
                 allowed = allowed * Decimal("1.01") + machine.quoting.loss_cap(cycle)
             assert -flows.get(cycle.start, ZERO) <= allowed * Decimal("1.0001") + bot.rounding, (
                 cycle.tag,

@@ -190,6 +190,7 @@ class BrokenExecutor:
     real: Any
     at: int
     name: str = "broken"
+    needs_inventory: bool = False
     count: int = 0
 
     async def execute(self, desk: CycleDesk) -> CycleState:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from random import Random
 
@@ -12,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arbitrade import Changed, Instruments, OrderBook
+from arbitrade.engine.assembly import make_engine
 from arbitrade.engine.engine import DetectorFactory, Engine
+from arbitrade.errors import MessageError
 from arbitrade.hot import LOOP, unavailable
-from arbitrade.models import Leg, Opportunity, Side
+from arbitrade.models import Leg, MarketEvent, Opportunity, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import Detector
 from arbitrade.synthetic import MarketSettings, SyntheticMarket
@@ -59,6 +62,8 @@ class Parity:
 
     def on_instruments(self, instruments: Instruments) -> None:
         self.best.clear()
+
+    def on_fees(self, fees: FeeSchedule) -> None: ...
 
     def on_void(self, symbol: str) -> None:
         self.best.pop(symbol, None)
@@ -191,6 +196,56 @@ def test_detectors_swapped_while_it_runs_are_the_same_to_both(seed: int) -> None
         twins.swap_detectors(chosen)
 
     feed(twins, WildMarket(seed, 0.2), 300, between)
+
+
+@given(seed=seeds)
+@quick
+def test_fees_told_while_it_runs_are_the_same_to_both(seed: int) -> None:
+    rng = Random(seed)
+    twins = Twins(KrakenVenue(), DETECTORS[rng.choice(list(DETECTORS))])
+
+    def between(number: int) -> None:
+        if rng.random() < 0.05:
+            fees = FeeSchedule(Decimal(rng.randrange(0, 20)) / 10_000)
+            twins.each(lambda engine: engine.on_fees(fees))
+
+    feed(twins, WildMarket(seed, 0.2), 300, between)
+
+
+@given(seed=seeds)
+@quick
+def test_fees_told_to_a_detector_find_what_one_made_with_them_would(seed: int) -> None:
+    rng = Random(seed)
+    told, made = (Finds() for _ in range(2))
+    for number, step in enumerate(WildMarket(seed, 0.1).steps(300)):
+        told.take(step)
+        made.take(step)
+        if number and rng.random() < 0.05:
+            fee = str(Decimal(rng.randrange(0, 20)) / 10_000)
+            told.engine.on_fees(FeeSchedule(Decimal(fee)))
+            made.engine.swap_detectors([triangular(made.known(), fee)])
+    assert told.found == made.found
+
+
+class Finds:
+    """An engine with the triangular detector, and everything it reported."""
+
+    def __init__(self) -> None:
+        self.found: list[Opportunity] = []
+        self.engine = make_engine(
+            KrakenVenue(), DETECTORS["triangular"], lambda found, _: self.found.extend(found)
+        )
+
+    def take(self, step: bytes | MarketEvent) -> None:
+        with suppress(MessageError):
+            if isinstance(step, bytes):
+                self.engine.on_frame(step)
+            else:
+                self.engine.on_event(step)
+
+    def known(self) -> Instruments:
+        assert self.engine.instruments is not None
+        return self.engine.instruments
 
 
 @pytest.mark.parametrize("make", DETECTORS.values(), ids=DETECTORS)

@@ -4,6 +4,7 @@ The public API is what stands in `__all__`, plus the modules `models`, `protocol
 `errors`, `pricing`, `book`, `api` and `testing`.  Everything else is internal.
 """
 
+from arbitrade import protocols
 from arbitrade.book import OrderBook
 from arbitrade.clock import SystemClock
 from arbitrade.config import Secret, Settings, SettingsSection, setting
@@ -70,3 +71,8 @@ __all__ = [
     "hookimpl",
     "setting",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return what was called otherwise until 0.1, with a warning that names its successor."""
+    return protocols.renamed(__name__, name)

@@ -93,7 +93,7 @@ def arbitrade_register_migrations() -> "Iterable[MigrationSeries]":
 def arbitrade_make_store(settings: "Settings", url: str) -> "OpportunityStore | None":
     """Build the store that keeps opportunities.
 
-    Called once for each store the user asks for (`detect --out`, later `store.url`).
+    Called once for each store the user asks for (`detect --out`).
 
     Args:
         settings: Everything configured.

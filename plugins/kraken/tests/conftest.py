@@ -467,6 +467,8 @@ class Watcher:
     def on_instruments(self, instruments: Instruments) -> None:
         self.good.clear()
 
+    def on_fees(self, fees: Any) -> None: ...
+
     def on_book(self, book: Any, changed: Changed) -> Iterable[Opportunity]:
         self.good.add(book.symbol)
         if book.symbol not in CYCLE or not self.good.issuperset(CYCLE):

@@ -23,7 +23,7 @@ from arbitrade.models import (
     Unknown,
 )
 from arbitrade.testing.accounts import AccountRecorder, running_account
-from arbitrade.testing.contracts import AccountContract
+from arbitrade.testing.contracts import AccountContract, ManualAccountContract
 from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -119,6 +119,16 @@ class TestKrakenAccount(AccountContract):
     @pytest.fixture
     def taking(self, taking):
         return taking
+
+
+class TestKrakenManualAccount(ManualAccountContract):
+    @pytest.fixture
+    def manual_account(self, open_account):
+        return open_account()
+
+    @pytest.fixture
+    def resting(self, resting):
+        return resting
 
 
 def orders_at_venue(simulator: RunningSimulator) -> int:

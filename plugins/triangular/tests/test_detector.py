@@ -1,6 +1,6 @@
 """What is reported after any sequence of changes is what looking at everything anew would find."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from arbitrade import Detector
 from arbitrade.book import OrderBook
 from arbitrade.models import Changed, Instruments, InstrumentStatus, Opportunity
 from arbitrade.pricing import FeeConvention, FeeSchedule, net_edge_bps, to_decimal
+from arbitrade.testing.contracts import DetectorContract
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments, make_levels
 from arbitrade.testing.strategies import book_levels, fee_schedules, level_changes
 from arbitrade_triangular.config import TriangularSettings
@@ -48,9 +49,10 @@ def apply(
     return book.apply(make_levels(book.instrument, bids), make_levels(book.instrument, asks))
 
 
-def test_it_plays_the_role_of_a_detector() -> None:
-    detector: Detector = triangle()[0]
-    assert detector.name == "triangular"
+class TestContract(DetectorContract):
+    @pytest.fixture
+    def make_detector(self) -> Callable[[Instruments], Detector]:
+        return lambda instruments: TriangularDetector(instruments, FREE, DOLLARS)
 
 
 def test_nothing_is_found_until_all_three_books_were_seen() -> None:
@@ -153,6 +155,15 @@ def test_new_instruments_make_every_book_void_and_can_end_cycles() -> None:
     assert len(see(detector, held)) == 1
 
 
+def test_other_fees_void_what_was_found_and_hold_from_then_on() -> None:
+    detector, held = triangle()
+    see(detector, held)
+    detector.on_fees(FeeSchedule(Decimal("0.01")))
+    assert detector.on_book(held["ETH/USD"], Changed.NOTHING) == ()
+    # 1.1 · 0.99 / 1.01² = 1.0675424
+    assert [f"{now.edge_bps:.3f}" for now in see(detector, held)] == ["675.424"]
+
+
 def test_cycles_of_one_frame_are_reported_in_the_order_of_the_graph() -> None:
     # EUR is dear against every coin, so that one change of EUR/USD brings all of them alive.
     coins = ("SOL", "ADA", "BTC", "ETH", "DOT")
@@ -208,6 +219,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("snapshot"), st.sampled_from(SYMBOLS), book_levels()),
     st.tuples(st.just("void"), st.sampled_from(SYMBOLS)),
     st.tuples(st.just("instruments"), st.lists(RULES, min_size=7, max_size=7)),
+    st.tuples(st.just("fees"), fee_schedules(SYMBOLS, maximum=Decimal("0.0020"))),
 )
 
 
@@ -225,9 +237,10 @@ def listed(rules: Iterable[tuple[InstrumentStatus, int]]) -> Instruments:
 class Market:
     """Books and the detector on them, driven as the engine does; knows what is void."""
 
-    def __init__(self, detector: TriangularDetector, pairs: Instruments) -> None:
+    def __init__(self, detector: TriangularDetector, pairs: Instruments, fees: FeeSchedule) -> None:
         self.detector = detector
         self.pairs = pairs
+        self.fees = fees
         self.books = {symbol: make_book(pairs[symbol]) for symbol in SYMBOLS}
         self.seen: set[str] = set()
 
@@ -241,6 +254,11 @@ class Market:
                 self.books[symbol] = make_book(self.pairs[symbol])
                 self.books[symbol].load(old.bids, old.asks)
             self.detector.on_instruments(self.pairs)
+            self.seen.clear()
+            return []
+        if kind == "fees":
+            self.fees = rest[0]
+            self.detector.on_fees(self.fees)
             self.seen.clear()
             return []
         symbol = rest[0]
@@ -275,7 +293,7 @@ def test_any_sequence_of_changes_reports_what_a_look_at_everything_would(
 ) -> None:
     pairs = listed([(ONLINE, 2)] * len(SYMBOLS))
     wanted = TriangularSettings(start_assets=STARTS, min_edge_bps=min_edge_bps)
-    market = Market(TriangularDetector(pairs, fees, wanted), pairs)
+    market = Market(TriangularDetector(pairs, fees, wanted), pairs, fees)
     first = [("snapshot", symbol, one) for symbol, one in zip(SYMBOLS, snapshots, strict=True)]
     threshold = 1 + Fraction(min_edge_bps) / 10_000
     cycles = oracle.cycles(pairs.values(), STARTS)
@@ -286,11 +304,11 @@ def test_any_sequence_of_changes_reports_what_a_look_at_everything_would(
         expected = {}
         for legs in cycles:
             if all(leg.symbol in market.seen for leg in legs):
-                one = oracle.answer(legs, market.books, fees)
+                one = oracle.answer(legs, market.books, market.fees)
                 if one.product > threshold:
                     rounded = net_edge_bps(one.product), to_decimal(one.size)
                     expected[legs] = (cycles[legs], *rounded, to_decimal(one.profit))
-        if event[0] != "instruments":
+        if event[0] not in {"instruments", "fees"}:
             assert _facts(found) == _through(event[1], expected, market.seen)
         for symbol in market.seen:
             again = list(market.detector.on_book(market.books[symbol], Changed.NOTHING))

@@ -33,7 +33,7 @@ def doctor(line: "CommandLine", as_json: bool) -> None:
 
     marks = dict(zip(Health, _marks(), strict=True))
     findings: list[Finding] = []
-    for finding in examine(line):
+    for finding in examine(line.load, lambda: line.registry, line.settings_file.parent):
         findings.append(finding)
         if not as_json:
             click.echo(f"{marks[finding.health]} {finding.check:<20}  {finding.text}")

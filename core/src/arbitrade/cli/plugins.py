@@ -101,10 +101,13 @@ def disable(line: "CommandLine", name: str) -> None:
 @_as_json
 @click.pass_obj
 def check(line: "CommandLine", name: str | None, as_json: bool) -> None:
-    """Check the plugin NAME, or every one, as far as that goes without running it.
+    """Check the plugin NAME, or every one, and try out what it contributes.
 
     Import, version, hooks, settings section, migrations, and whether what it contributes plays its
-    role.  Exit code 1 when something is wrong.
+    role.  Then detectors, rules, executors, sinks, services, stores and venues do their work for a
+    moment on made-up input, with default settings: NaN, floats for money, negative sizes, what
+    raises, blocks or never ends is found.  No feed or account is run.  Exit code 1 when something
+    is wrong.
     """
     from arbitrade.plugins.checks import examine
 
@@ -204,7 +207,7 @@ def _row(registry: "PluginRegistry", plugin: "Plugin") -> dict[str, str | None]:
 def _describe(registry: "PluginRegistry", plugin: "Plugin") -> dict[str, object]:
     from arbitrade.plugins.checks import examine
 
-    report = examine(plugin)
+    report = examine(plugin, is_tried_out=False)
     return {
         **_row(registry, plugin),
         "entry_point": plugin.target,

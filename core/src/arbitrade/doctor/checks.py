@@ -21,7 +21,8 @@ from arbitrade.errors import ArbitradeError, ConfigError, MessageError
 from arbitrade.hot import LOOP, unavailable
 
 if TYPE_CHECKING:
-    from arbitrade.cli.context import CommandLine
+    from collections.abc import Callable
+
     from arbitrade.config import Settings
     from arbitrade.engine.engine import Engine
     from arbitrade.models import Instruments, Opportunity
@@ -34,26 +35,38 @@ _OLDEST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 """The project is younger than any clock that is right."""
 
 
-def examine(line: "CommandLine") -> Iterator[Finding]:
-    """Yield what there is to say, one check after the other; a broken one does not end it."""
+def examine(
+    load: "Callable[[], Settings]",
+    registry: "Callable[[], PluginRegistry]",
+    settings_folder: Path,
+) -> Iterator[Finding]:
+    """Yield what there is to say, one check after the other; a broken one does not end it.
+
+    Args:
+        load: Reads the settings; what it raises is a finding.
+        registry: Returns the plugins; called once `load` has returned, because settings that don't
+            fit keep them from being chosen.
+        settings_folder: Where the settings are.
+    """
     yield _python()
     yield _clock()
     yield _compiled("core", LOOP)
     try:
-        settings = line.load()
+        settings = load()
     except ArbitradeError as error:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         for problem in problems:
             yield Finding("settings", Health.BROKEN, problem)
         return
-    yield Finding("settings", Health.GOOD, f"from {line.settings_file.parent}")
+    yield Finding("settings", Health.GOOD, f"from {settings_folder}")
     yield _event_loop(settings)
     yield _room(settings)
-    yield _database(settings, line.registry)
-    yield from _plugins(line.registry)
+    plugins = registry()
+    yield _database(settings, plugins)
+    yield from _plugins(plugins)
     try:
-        venue = line.registry.make_venue(settings, settings.venue)
-        yield _hot_path(settings, line.registry, venue)
+        venue = plugins.make_venue(settings, settings.venue)
+        yield _hot_path(settings, plugins, venue)
     except ArbitradeError as error:
         yield Finding("hot path", Health.BROKEN, str(error))
     except Exception as error:  # of a plugin, say; the report is what is wanted of us

@@ -35,6 +35,7 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
+from arbitrade.pricing import FeeSchedule
 from arbitrade.process.latency import Latency, timer_overhead_ns
 from arbitrade.protocols import Clock, Detector, Venue
 
@@ -374,6 +375,14 @@ class Engine:
         for symbol in self.books:
             self.episodes.end(symbol)
         self._announce()
+
+    def on_fees(self, fees: FeeSchedule) -> None:
+        """Have the detectors reckon with other fees, between two events."""
+        if self.instruments is None:
+            return  # Detectors aren't made yet; whoever makes them knows the fees.
+        for detector in self._detectors:
+            detector.on_fees(fees)
+        self.swap_detectors(self._detectors)
 
     def _forget(self, symbol: str) -> None:
         """No more messages come for this book: what it holds is history."""

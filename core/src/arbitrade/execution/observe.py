@@ -12,6 +12,7 @@ class ObserveExecutor:
     """Logs what would be sent and sends nothing: no orders, no simulated fills, no profit."""
 
     name: str = "observe"
+    needs_inventory: bool = False
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Log the orders of one approved opportunity."""

@@ -27,6 +27,7 @@ class SequentialExecutor:
 
     minimum_edge_bps: Decimal = ZERO
     name: str = "sequential"
+    needs_inventory: bool = False
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Carry out the plan of one cycle."""

@@ -24,7 +24,6 @@ from arbitrade.models import (
     UnwindDecision,
 )
 from arbitrade.pricing import FeeSchedule
-from arbitrade.protocols.execution import CycleDesk
 
 _KINDS = ("finish", "reverse", "direct", "two_hop", "hold")
 _TAKEN, _HOLD, _BEYOND_CAP, _BLOCKED = range(4)
@@ -97,46 +96,6 @@ def ways_out(
     )
     marked = tuple(_marked(one, rank[0], loss_cap) for rank, _, one in ranked)
     return UnwindDecision(asset, amount, cost, marked[0], marked, loss_cap)
-
-
-@attrs.frozen
-class UnwindTerms:
-    """What a decision for one cycle stands on; see `ways_out`."""
-
-    instruments: Instruments
-    books: Mapping[str, OrderBook]
-    fees: FeeSchedule
-    loss_cap: Decimal
-    attempts_left: int = 1
-    slippage_bps: Decimal = ZERO
-    step_of: Callable[[str], Decimal | None] | None = None
-    skip: Callable[[str, Side], int] | None = None
-    available: Callable[[str], Decimal] | None = None
-
-
-@attrs.frozen
-class UnwindOptimiser:
-    """Takes the cheapest way out within the loss cap; satisfies `WayOut`.
-
-    Args:
-        terms: Return what a decision for the cycle of a desk stands on, the cap in its start asset.
-    """
-
-    terms: Callable[[CycleDesk], UnwindTerms]
-
-    def decide(self, desk: CycleDesk, asset: str, amount: Decimal, cost: Decimal) -> UnwindDecision:
-        """Return the cheapest way, with all that were looked at."""
-        terms, plan = self.terms(desk), desk.approved.plan
-        at = plan.assets.index(asset) if asset in plan.assets else 0
-        return ways_out(
-            asset,
-            amount,
-            cost,
-            plan.assets[0],
-            plan.legs[at:] if at else (),
-            plan.legs[:at],
-            **attrs.asdict(terms, recurse=False),
-        )
 
 
 # ── paths ────────────────────────────────────────────────────────────────────────────────────────

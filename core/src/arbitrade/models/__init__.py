@@ -48,6 +48,7 @@ from arbitrade.models.order import (
     TimeInForce,
     Unknown,
 )
+from arbitrade.models.plain import from_json, to_json
 from arbitrade.models.portfolio import Balance, BalanceChange, FeeRates
 
 __all__ = [
@@ -104,4 +105,6 @@ __all__ = [
     "UnwindDecision",
     "VenueState",
     "VenueStateChanged",
+    "from_json",
+    "to_json",
 ]

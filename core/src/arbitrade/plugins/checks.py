@@ -1,4 +1,7 @@
-"""Everything about a plugin that can be checked without running it: `arbitrade plugins check`."""
+"""Everything about a plugin that can be checked beside a bot: `arbitrade plugins check`."""
+
+# mypy: disable-error-code="type-abstract"
+# The roles are protocols and never instantiated; a `type[R]` is how they are handed on.
 
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping
@@ -9,17 +12,16 @@ import attrs
 from arbitrade.api import Status
 from arbitrade.config import Settings, SettingsSection
 from arbitrade.errors import ArbitradeError, PluginError
-from arbitrade.models import Instruments
 from arbitrade.plugins.asking import answers
 from arbitrade.plugins.discovery import CORE_DISTRIBUTION, has_core_requirement
 from arbitrade.plugins.hooks import make_manager
 from arbitrade.plugins.plugin import CORE, Plugin
 from arbitrade.plugins.registry import PluginRegistry
+from arbitrade.plugins.scope import WatchedSettings
+from arbitrade.plugins.trials.detectors import SAMPLE
+from arbitrade.plugins.trials.whole import make, services_of, trials
+from arbitrade.protocols import Executor
 from arbitrade.risk.quiet import QuietView
-from arbitrade.store.absent import no_database
-from arbitrade.store.plugin_tables import PluginTables
-from arbitrade.store.repositories import Repositories
-from arbitrade.testing.factories import make_instruments
 
 NOT_ANYBODYS = "arbitrade-check:nobody"
 """A name no plugin can claim; every `make_*` hook has to say None to it."""
@@ -64,10 +66,16 @@ class Report:
         return tuple(finding for finding in self.findings if finding.problem is not None)
 
 
-def examine(plugin: Plugin) -> Report:
+def examine(plugin: Plugin, *, is_tried_out: bool = True) -> Report:
     """Look at one plugin by itself, with default settings and three made-up pairs.
 
-    Builds what its hooks contribute, calls none of it, and connects to nothing.
+    Builds what its hooks contribute, and connects to nothing.
+
+    Args:
+        plugin: As found.
+        is_tried_out: Whether what it contributes is tried out on small made-up inputs as well, if
+            nothing is wrong until then; see `arbitrade.plugins.trials`.  No feed, account or
+            simulation is run.
     """
     if plugin.refusal is not None:
         return Report((Defect(plugin.name, "import", f"not imported: {plugin.refusal}"),))
@@ -75,15 +83,22 @@ def examine(plugin: Plugin) -> Report:
     if plugin.module is None:
         return Report((first,))
     alone = PluginRegistry([plugin] if plugin.name != CORE else [])
+    read: dict[str, type] = {}
+    settings = WatchedSettings(on_section=read.__setitem__)
     contributed: dict[str, tuple[str, ...]] = {}
     findings = [first]
-    for check, run in _checks(plugin, alone, contributed):
+    for check, run in _checks(plugin, alone, settings, contributed):
         problem = None
         try:
             run()
         except ArbitradeError as error:
             problem = str(error)
         findings.append(Defect(plugin.name, check, problem))
+    findings.append(Defect(plugin.name, "sections it reads", _unregistered(alone, plugin, read)))
+    if is_tried_out and not any(found.problem for found in findings):
+        for check, attempt in trials(plugin, alone, settings, SampleView()):
+            problems = attempt()
+            findings += [Defect(plugin.name, check, one) for one in problems or (None,)]
     return Report(
         tuple(findings),
         hooks=alone.implemented(plugin.name),
@@ -91,11 +106,6 @@ def examine(plugin: Plugin) -> Report:
         contributed={**alone.contributed(plugin.name), **contributed},
         sections=_sections(alone, plugin),
     )
-
-
-def sample_instruments() -> Instruments:
-    """Return three pairs that form a cycle, for trying out hooks."""
-    return make_instruments("BTC/USD", "ETH/USD", "ETH/BTC")
 
 
 class SampleView:
@@ -107,14 +117,21 @@ class SampleView:
 
 
 def _checks(
-    plugin: Plugin, alone: PluginRegistry, contributed: dict[str, tuple[str, ...]]
+    plugin: Plugin,
+    alone: PluginRegistry,
+    settings: Settings,
+    contributed: dict[str, tuple[str, ...]],
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what is looked at, and how; what `alone` doesn't note itself lands in `contributed`."""
-    settings, instruments, only = Settings(), sample_instruments(), plugin.name
+    instruments, only = SAMPLE, plugin.name
 
     def venue() -> None:
         if "arbitrade_make_venue" in alone.implemented(only):
             alone.make_venue(settings, only)
+
+    def executor() -> None:
+        if only != CORE:
+            make(plugin, "arbitrade_make_executor", Executor, settings, name=only)
 
     def simulation() -> None:
         if "arbitrade_make_simulation" in alone.implemented(only):
@@ -132,16 +149,11 @@ def _checks(
     yield "detectors", lambda: alone.detectors(settings, instruments, only=only)
     yield "risk rules", lambda: alone.risk_rules(settings, instruments, QuietView(), only=only)
     yield "alert sinks", lambda: alone.alert_sinks(settings, only=only)
-    yield "services", lambda: _services(alone, settings, only)
+    yield "services", lambda: services_of(alone, settings, SampleView(), only)
     yield "venue", venue
     yield "simulation", simulation
+    yield "executor", executor
     yield "declines what is not its own", lambda: _check_declines(plugin, settings)
-
-
-def _services(alone: PluginRegistry, settings: Settings, only: str) -> object:
-    absent = no_database("arbitrade plugins check")
-    history, tables = Repositories(absent), PluginTables(absent)
-    return alone.services(settings, SampleView(), history, tables, only=only)
 
 
 def _sections(alone: PluginRegistry, plugin: Plugin) -> tuple[SettingsSection, ...]:
@@ -163,6 +175,19 @@ def _check_requirement(plugin: Plugin) -> None:
 def _check_sections(alone: PluginRegistry) -> None:
     for section in alone.settings_sections():
         Settings().section(section.name, section.cls)
+
+
+def _unregistered(alone: PluginRegistry, plugin: Plugin, read: Mapping[str, type]) -> str | None:
+    """Return that a section is read which nobody checks before the bot starts."""
+    registered = {section.name for section in _sections(alone, plugin)}
+    for name, cls in read.items():
+        if plugin.name not in registered | {CORE}:
+            return (
+                f"{plugin.name}: reads the settings section {name!r} without registering it, so "
+                "`arbitrade config check` can't find what is misspelt in it; return "
+                f'[SettingsSection("{name}", {cls.__name__})] from arbitrade_register_settings'
+            )
+    return None
 
 
 def _check_declines(plugin: Plugin, settings: Settings) -> None:

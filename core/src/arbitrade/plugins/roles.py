@@ -3,6 +3,7 @@
 A missing method would otherwise show as an `AttributeError` on the first opportunity, hours later.
 """
 
+import difflib
 import inspect
 from collections.abc import Iterator
 
@@ -37,14 +38,26 @@ def _member_problem(candidate: object, name: str, member: object) -> str | None:
         found = getattr(candidate, name)
     except AttributeError:
         kind = "attribute" if isinstance(member, property) else "method"
-        return f"it has no {kind} `{name}`"
+        return f"it has no {kind} `{name}`{_suggestion(candidate, name)}"
     except Exception as error:
         return f"reading its `{name}` raised {type(error).__name__}: {error}"
     if isinstance(member, property):
         if name == "name" and not (isinstance(found, str) and found):
             return f"its `name` is {found!r}; it has to be text"
+        if _annotation(member) is bool and not isinstance(found, bool):
+            return f"its `{name}` is {found!r}; it has to be True or False"
         return None
     return _method_problem(name, found, member)
+
+
+def _suggestion(candidate: object, name: str) -> str:
+    there = [other for other in dir(candidate) if not other.startswith("_")]
+    close = difflib.get_close_matches(name, there, n=1)
+    return f"; is it `{close[0]}`, which no role has, misspelt?" if close else ""
+
+
+def _annotation(member: property) -> object:
+    return inspect.signature(member.fget).return_annotation if member.fget else None
 
 
 def _method_problem(name: str, found: object, wanted: object) -> str | None:

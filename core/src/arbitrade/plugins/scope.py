@@ -21,11 +21,25 @@ def scoped(settings: Settings, owner: str) -> Settings:
     shared["sections"] = {k: v for k, v in settings.sections.items() if k == owner}
     shared["structured"] = {k: v for k, v in settings.structured.items() if k == owner}
     shared["find_secret"] = _own_secrets(settings.find_secret, owner)
-    return _OwnSettings(**shared, owner=owner)
+    on_section = settings.on_section if isinstance(settings, WatchedSettings) else None
+    return _OwnSettings(**shared, owner=owner, on_section=on_section)
 
 
 @attrs.frozen
-class _OwnSettings(Settings):
+class WatchedSettings(Settings):
+    """Settings that tell which sections of plugins are asked for, and with which class."""
+
+    on_section: Callable[[str, type], None] | None = attrs.field(default=None, eq=False)
+
+    def section[T](self, name: str, cls: type[T]) -> T:
+        """Return a plugin's own settings, and say that they were asked for."""
+        if self.on_section is not None:
+            self.on_section(name, cls)
+        return super().section(name, cls)
+
+
+@attrs.frozen
+class _OwnSettings(WatchedSettings):
     """Settings that open one section."""
 
     owner: str = ""

@@ -4,11 +4,13 @@ Attributes are read-only properties so that frozen attrs classes satisfy them.  
 `clock`, `market`, `compiled`, `risk`, `execution`, `account`, `simulation`, `beside`.
 """
 
-from arbitrade.protocols.account import Account, AccountHandler
+import warnings
+
+from arbitrade.protocols.account import Account, AccountHandler, ManualAccount
 from arbitrade.protocols.beside import AlertSink, OpportunityStore, Service
 from arbitrade.protocols.clock import Clock
 from arbitrade.protocols.compiled import CompiledDetector, CompiledStage, CompiledVenue
-from arbitrade.protocols.execution import CycleDesk, Executor, Ticket, WayOut
+from arbitrade.protocols.execution import CycleDesk, Executor, Ticket
 from arbitrade.protocols.market import (
     BufferHandler,
     CycleWatcher,
@@ -40,6 +42,7 @@ __all__ = [
     "Feed",
     "FeedHandler",
     "Flow",
+    "ManualAccount",
     "OpportunityStore",
     "PairWatcher",
     "RiskRule",
@@ -51,5 +54,28 @@ __all__ = [
     "Ticket",
     "TradingVenue",
     "Venue",
-    "WayOut",
 ]
+
+_RENAMED = {"Store": OpportunityStore}
+"""Names that go with version 0.2, and who took their place."""
+
+
+def renamed(module: str, name: str) -> object:
+    """Return what `module` called `name` once, and warn whoever still does.
+
+    Raises:
+        AttributeError: It was never called so.
+    """
+    successor = _RENAMED.get(name)
+    if successor is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    warnings.warn(
+        f"{module}.{name} is called {module}.{successor.__name__} now; the old name goes with 0.2",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return successor
+
+
+def __getattr__(name: str) -> object:
+    return renamed(__name__, name)

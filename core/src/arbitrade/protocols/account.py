@@ -4,7 +4,7 @@ Part of the public API through `arbitrade.protocols`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from arbitrade.models import (
     Balance,
@@ -57,7 +57,7 @@ class AccountHandler(Protocol):
 
 
 class Account(Protocol):
-    """An account at a venue."""
+    """An account at a venue: all that core calls, and no more."""
 
     @property
     def name(self) -> str:
@@ -78,22 +78,8 @@ class Account(Protocol):
     async def add(self, order: OrderRequest) -> OrderOutcome:
         """Send one order; returns when the venue answered or the outcome is unknown."""
 
-    async def add_batch(self, orders: Sequence[OrderRequest]) -> Sequence[OrderOutcome]:
-        """Send several orders of one pair at once; outcomes in the order of the requests."""
-
-    async def amend(
-        self, client_id: str, *, quantity: str | None = None, limit_price: str | None = None
-    ) -> OrderOutcome:
-        """Change an open order in place; numbers in plain notation on the pair's increments."""
-
     async def cancel(self, client_ids: Sequence[str]) -> Mapping[str, OrderOutcome]:
         """Cancel orders; one that is gone already is `Rejected`: ask how it ended."""
-
-    async def cancel_all(self) -> int | None:
-        """Cancel everything of the account; return how many, None if the outcome is unknown."""
-
-    async def cancel_all_after(self, timeout_s: int) -> bool:
-        """Arm the venue's dead man's switch, 0 disarms; tell whether the venue confirmed."""
 
     async def resolve(self, client_id: str) -> OrderState | None:
         """Ask the venue what became of an order; None when it never arrived.
@@ -101,9 +87,6 @@ class Account(Protocol):
         Raises:
             VenueUnavailableError: The venue can't be asked now; still unknown.
         """
-
-    async def open_orders(self) -> Sequence[OrderState]:
-        """Return the orders that stand, other programs' too: those without a client id of ours."""
 
     async def balances(self) -> Sequence[Balance]:
         """Return all balances that can be traded, holds included."""
@@ -128,3 +111,28 @@ class Account(Protocol):
 
         What is finer is cut off: a clock that agrees is ahead of it by up to that much.
         """
+
+
+@runtime_checkable
+class ManualAccount(Account, Protocol):
+    """An account that offers more than a bot needs, to people and their scripts.
+
+    Core calls none of it.  An account that leaves it out trades just as well.
+    """
+
+    async def add_batch(self, orders: Sequence[OrderRequest]) -> Sequence[OrderOutcome]:
+        """Send several orders of one pair at once; outcomes in the order of the requests."""
+
+    async def amend(
+        self, client_id: str, *, quantity: str | None = None, limit_price: str | None = None
+    ) -> OrderOutcome:
+        """Change an open order in place; numbers in plain notation on the pair's increments."""
+
+    async def cancel_all(self) -> int | None:
+        """Cancel everything of the account; return how many, None if the outcome is unknown."""
+
+    async def cancel_all_after(self, timeout_s: int) -> bool:
+        """Arm the venue's dead man's switch, 0 disarms; tell whether the venue confirmed."""
+
+    async def open_orders(self) -> Sequence[OrderState]:
+        """Return the orders that stand, other programs' too: those without a client id of ours."""

@@ -22,7 +22,6 @@ from arbitrade.models import (
     LegQuote,
     OrderRole,
     PlannedOrder,
-    UnwindDecision,
 )
 
 
@@ -132,19 +131,20 @@ class Executor(Protocol):
     def name(self) -> str:
         """Name by which settings choose it."""
 
+    @property
+    def needs_inventory(self) -> bool:
+        """Whether legs go out before the ones that feed them have filled.
+
+        If so, every leg's input is reserved for the cycle, and the attribution compares each leg
+        with what was planned; otherwise only the first leg's is.
+        """
+
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Carry out `desk.approved`, or unwind what was begun; return the final state.
 
         Raises:
             Exception: Anything it raises makes core unwind what was begun.
         """
-
-
-class WayOut(Protocol):
-    """Chooses how to get out of what a cycle holds."""
-
-    def decide(self, desk: CycleDesk, asset: str, amount: Decimal, cost: Decimal) -> UnwindDecision:
-        """Return the cheapest way, with all that were looked at."""
 
 
 def held_assets(desk: CycleDesk) -> Sequence[tuple[str, Decimal]]:

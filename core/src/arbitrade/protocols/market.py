@@ -15,6 +15,7 @@ from arbitrade.models import (
     Opportunity,
     VenueState,
 )
+from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols.account import Account
 from arbitrade.protocols.clock import Clock
 
@@ -166,6 +167,14 @@ class Detector(Protocol):
 
     def on_instruments(self, instruments: Instruments) -> None:
         """Rebuild whatever depends on the instruments.  What was seen in books is void after it."""
+
+    def on_fees(self, fees: FeeSchedule) -> None:
+        """Reckon with these fees from now on; what was found with other ones is void.
+
+        Called when the account turns out to pay something else than the detector was made with,
+        as a rule once an hour.  What was learnt of the market stays.  Every book is shown again
+        after it.
+        """
 
     def on_book(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
         """Return everything that is there *now* through this book's pair.

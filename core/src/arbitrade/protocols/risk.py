@@ -3,7 +3,7 @@
 Part of the public API through `arbitrade.protocols`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
@@ -130,10 +130,6 @@ class RiskView(Protocol):
     @property
     def event_lag_s(self) -> float:
         """How late the event loop handled the last timer."""
-
-    @property
-    def facts(self) -> Mapping[str, Decimal]:
-        """Further measurements by name, for rules of plugins."""
 
 
 class RiskRule(Protocol):

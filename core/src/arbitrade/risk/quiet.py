@@ -1,6 +1,6 @@
 """A view of nothing: what rules are built with when nothing runs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 
 import attrs
@@ -44,7 +44,6 @@ class QuietView:
     clock_skew_s: float = 0.0
     journal_problem: str = ""
     event_lag_s: float = 0.0
-    facts: Mapping[str, Decimal] = attrs.field(factory=dict)
 
     def book(self, symbol: str) -> OrderBook | None:
         """Return None: no book was seen."""

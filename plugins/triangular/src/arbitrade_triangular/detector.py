@@ -85,6 +85,7 @@ class TriangularDetector:
 
         For 1,400 pairs some 0.1 s the first time, 20 ms when only a few of them changed.
         """
+        self._instruments = instruments
         self._table.update(instruments)
         self._cycles = find_cycles(instruments.values(), self._settings.start_assets)
         self._terms: list[CycleTerms | None] = [None] * len(self._cycles)
@@ -97,6 +98,11 @@ class TriangularDetector:
                 if leg.symbol not in self._pairs:
                     self._add_pair(leg.symbol)
         self._index_edges()
+
+    def on_fees(self, fees: FeeSchedule) -> None:
+        """Work out every rate anew; as dear as `on_instruments` is the first time."""
+        self._table = TermsTable(self._instruments, fees)
+        self.on_instruments(self._instruments)
 
     def on_book(self, book: OrderBook, changed: Changed) -> Iterable[Opportunity]:
         """Return every cycle through this pair that is above the threshold now, in their order.

@@ -13,7 +13,12 @@ class TestBell(AlertSinkContract):
 """
 
 from arbitrade.testing.contracts.account import AccountContract, TradingVenueContract
+from arbitrade.testing.contracts.detector import DetectorContract
+from arbitrade.testing.contracts.executor import ExecutorContract
 from arbitrade.testing.contracts.live import LiveVenueContract
+from arbitrade.testing.contracts.manual import ManualAccountContract
+from arbitrade.testing.contracts.rule import RiskRuleContract
+from arbitrade.testing.contracts.service import ServiceContract
 from arbitrade.testing.contracts.sink import AlertSinkContract
 from arbitrade.testing.contracts.store import StoreContract
 from arbitrade.testing.contracts.venue import VenueContract
@@ -21,7 +26,12 @@ from arbitrade.testing.contracts.venue import VenueContract
 __all__ = [
     "AccountContract",
     "AlertSinkContract",
+    "DetectorContract",
+    "ExecutorContract",
     "LiveVenueContract",
+    "ManualAccountContract",
+    "RiskRuleContract",
+    "ServiceContract",
     "StoreContract",
     "TradingVenueContract",
     "VenueContract",

@@ -88,9 +88,11 @@ class AccountContract:
         order = resting("contract-resting")
         async with running_account(account) as told:
             assert isinstance(await account.add(order), Accepted)
-            (open_order,) = await account.open_orders()
-            assert (open_order.client_id, open_order.symbol) == (order.client_id, order.symbol)
-            assert (open_order.quantity, open_order.side) == (order.quantity, order.side)
+            stands = await account.resolve(order.client_id)
+            assert stands is not None
+            assert not stands.status.is_final
+            assert (stands.client_id, stands.symbol) == (order.client_id, order.symbol)
+            assert (stands.quantity, stands.side) == (order.quantity, order.side)
             outcome = (await account.cancel([order.client_id]))[order.client_id]
             assert isinstance(outcome, Accepted)
             await told.until(lambda: told.has_ended(order.client_id))
@@ -170,34 +172,10 @@ class AccountContract:
         async with running_account(account):
             assert isinstance(await account.add(resting("contract-twice")), Accepted)
             assert isinstance(await account.add(resting("contract-twice")), Rejected)
-            assert await account.cancel_all() == 1
-            assert list(await account.open_orders()) == []
-
-    async def test_batch_has_an_outcome_for_each_order(
-        self, account: Account, resting: Callable[[str], OrderRequest]
-    ) -> None:
-        """In the order of the requests."""
-        ids = ["contract-b1", "contract-b2", "contract-b3"]
-        async with running_account(account):
-            outcomes = await account.add_batch([resting(client_id) for client_id in ids])
-            assert [outcome.client_id for outcome in outcomes] == ids
-            assert all(isinstance(outcome, Accepted) for outcome in outcomes)
-            cancelled = await account.cancel(ids)
-            assert all(isinstance(cancelled[client_id], Accepted) for client_id in ids)
-
-    async def test_order_is_amended_in_place(
-        self, account: Account, resting: Callable[[str], OrderRequest]
-    ) -> None:
-        """Same ids, new quantity."""
-        order = resting("contract-amend")
-        async with running_account(account):
-            await account.add(order)
-            twice = format(order.quantity * 2, "f")
-            outcome = await account.amend(order.client_id, quantity=twice)
-            assert isinstance(outcome, Accepted)
-            (state,) = await account.open_orders()
-            assert state.quantity == order.quantity * 2
-            await account.cancel_all()
+            state = await account.resolve("contract-twice")
+            assert state is not None
+            assert not state.status.is_final
+            await account.cancel(["contract-twice"])
 
     async def test_dry_run_leaves_nothing(
         self, account: Account, resting: Callable[[str], OrderRequest]
@@ -206,7 +184,7 @@ class AccountContract:
         async with running_account(account):
             order = attrs.evolve(resting("contract-dry"), is_dry_run=True)
             assert isinstance(await account.add(order), Accepted)
-            assert list(await account.open_orders()) == []
+            assert await account.resolve(order.client_id) is None
 
     async def test_fee_rates_are_fractions(
         self, account: Account, resting: Callable[[str], OrderRequest]
@@ -217,12 +195,6 @@ class AccountContract:
             (rates,) = await account.fee_rates([symbol])
         assert rates.symbol == symbol
         assert Decimal(-1) < rates.maker <= rates.taker < Decimal("0.05")
-
-    async def test_dead_mans_switch_is_confirmed(self, account: Account) -> None:
-        """Armed and let go."""
-        async with running_account(account):
-            assert await account.cancel_all_after(60)
-            assert await account.cancel_all_after(0)
 
 
 async def _filled(

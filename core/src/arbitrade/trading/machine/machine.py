@@ -93,7 +93,7 @@ class Machine:
             state.now_ns,
             dict(reserves),
             executor=executor.name,
-            needs_inventory=getattr(executor, "needs_inventory", False),
+            needs_inventory=executor.needs_inventory,
         )
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
@@ -107,7 +107,7 @@ class Machine:
         interrupted, self.state.to_recover = self.state.to_recover, []
         for cycle in interrupted:
             cycle.is_recovered = True
-            cycle.needs_inventory = getattr(self._ports.executor(), "needs_inventory", False)
+            cycle.needs_inventory = self._ports.executor().needs_inventory
             self.state.cycles[cycle.tag] = cycle
             for order in cycle.orders:
                 if not order.is_settled:

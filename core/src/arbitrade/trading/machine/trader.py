@@ -28,7 +28,7 @@ from arbitrade.models import (
     Severity,
     TradingState,
 )
-from arbitrade.protocols import RiskRule
+from arbitrade.protocols import Executor, RiskRule
 from arbitrade.records import LimitsChanged, Record
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
@@ -389,9 +389,9 @@ class Trader:
         )
 
 
-def _reserves(plan: CyclePlan, executor: object) -> dict[str, Decimal]:
+def _reserves(plan: CyclePlan, executor: Executor) -> dict[str, Decimal]:
     """Return what a cycle may spend by asset: of each leg where all go out at once."""
-    quotes = plan.quotes if getattr(executor, "needs_inventory", False) else plan.quotes[:1]
+    quotes = plan.quotes if executor.needs_inventory else plan.quotes[:1]
     reserves: dict[str, Decimal] = {}
     for asset, quote in zip(plan.assets, quotes, strict=False):
         reserves[asset] = reserves.get(asset, ZERO) + quote.spent

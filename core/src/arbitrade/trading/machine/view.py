@@ -1,6 +1,6 @@
 """What risk rules may look at, read off the machine; satisfies `RiskView`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
@@ -34,7 +34,6 @@ class TraderView:
         self._ports = ports
         self._quoting = quoting
         self._limit_book = limit_book
-        self.facts: Mapping[str, Decimal] = {}
         self._message_ns: int | None = None
 
     def at_message(self, opportunity: Opportunity) -> None:

@@ -22,6 +22,7 @@ class RehearsalExecutor:
     """Has the venue check every order of a cycle, and sends none."""
 
     name: str = REHEARSAL
+    needs_inventory: bool = False
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Send each leg to be checked only."""

@@ -239,6 +239,4 @@ class Rig:
         self._settings = attrs.evolve(
             self._settings, fees=attrs.evolve(self._settings.fees, overrides=dict(fees.overrides))
         )
-        instruments = self.engine.instruments
-        if instruments is not None:
-            self.engine.swap_detectors(self._registry.detectors(self._settings, instruments))
+        self.engine.on_fees(fees)
