@@ -88,7 +88,7 @@ def make_writer(database: Database, journal: Journal, **options) -> JournalWrite
     options.setdefault("poll_s", 0.005)
     session = options.pop("session", database.session)
     account = options.pop("account", "main")
-    return JournalWriter(session, journal, key_of(journal, account), **options)
+    return JournalWriter(session, journal, lambda: key_of(journal, account), **options)
 
 
 @asynccontextmanager

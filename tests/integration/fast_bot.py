@@ -70,11 +70,13 @@ from arbitrade.trading.machine.events import (
     OrderAnswer,
     OrderFound,
     Reconciled,
+    RunBegan,
     TimeCame,
     TradingEvent,
     read_event,
     write_event,
 )
+from arbitrade.trading.machine.recovery import Recovered, run_began
 from arbitrade.trading.run.hands import Inside, Outside, PaperHands, choose_hands
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
@@ -455,13 +457,22 @@ class FastBot:
         self.slippage = self.settings.execution.slippage_bps / 10_000
         self.rounding = Decimal("0.01")
         self.watch = Watch(self)
+        self.tell(self._beginning(mode))
         if mode is Mode.LIVE:
             self._keep_fees()
-        else:
-            self.state.ledger.open(dict(self.settings.paper.balances), self.run_id)
-            self.rig.gateway.begin(self.state.ledger.balances())
-            self.state.is_connected = True
         self.tell(Commanded("reduce", "arbitrade", {"reason": "starting"}))
+
+    def _beginning(self, mode: Mode) -> RunBegan:
+        return run_began(
+            Recovered("main"),
+            run_id=self.run_id,
+            account="main",
+            mode=mode.value,
+            venue="kraken",
+            version="0",
+            settings="{}",
+            features={},
+        )
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────
 

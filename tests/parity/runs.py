@@ -76,7 +76,7 @@ async def traded(
 
         async def watch() -> None:
             if meanwhile is not None:
-                await until(lambda: bool(session.machine.state.order_count))
+                await until(lambda: bool(session.parts.rig.state.order_count))
                 answer = meanwhile(session)
                 if asyncio.iscoroutine(answer):
                     await answer
@@ -96,4 +96,4 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def several_cycles(session: TradingSession) -> bool:
-    return session.machine.state.portfolio.cycles.total() >= 4
+    return session.parts.rig.state.portfolio.cycles.total() >= 4

@@ -186,30 +186,34 @@ class Bot:
 
     @property
     def machine(self):
-        return self.session.machine
+        return self.session.parts.rig.machine
+
+    @property
+    def state(self):
+        return self.session.parts.rig.state
 
     @property
     def closed(self) -> int:
         """Cycles that ended in this run."""
-        return sum(self.machine.state.portfolio.cycles.values())
+        return sum(self.state.portfolio.cycles.values())
 
     @property
     def begun(self) -> int:
         """Cycles begun in this run."""
-        return self.machine.state.last_cycle
+        return self.state.last_cycle
 
     @property
     def refusals(self) -> Counter[str]:
-        return self.session.trader.funnel.refusals
+        return self.session.parts.rig.trader.funnel.refusals
 
     @property
     def is_trading(self) -> bool:
-        return self.machine.state.may_begin
+        return self.state.may_begin
 
     @property
     def halt_reason(self) -> str:
-        kill = self.session._kill
-        return "" if kill is None or kill.halt is None else kill.halt.reason
+        kill = self.session.parts.ground.kill
+        return "" if kill.halt is None else kill.halt.reason
 
     def written(self) -> list[tuple[str, Record]]:
         """Return everything in the journal, with its run; runs before included."""
@@ -228,7 +232,7 @@ class Bot:
         return [
             f"{record.alert.severity.name.lower()}: {record.alert.title}"
             for run, record in self.written()
-            if isinstance(record, AlertRaised) and run == self.session.run_id
+            if isinstance(record, AlertRaised) and run == self.session.parts.run_id
         ]
 
     def has_alert(self, words: str) -> bool:
@@ -250,7 +254,7 @@ class Bot:
 
     async def refuses_everything(self, rule: str, count: int = 5) -> None:
         """Wait for refusals by a rule; no cycle may have begun by then."""
-        await self.until(lambda: not self.machine.state.cycles, "no open cycle")
+        await self.until(lambda: not self.state.cycles, "no open cycle")
         before, begun = self.refusals[rule], self.begun
         await self.until(lambda: self.refusals[rule] >= before + count, f"refusals by {rule}")
         assert self.begun == begun
@@ -260,7 +264,7 @@ class Bot:
 
     async def wait_frames(self, count: int) -> None:
         """Let the market move on."""
-        shell = self.session._shell
+        shell = self.session.parts.shell
         before = shell.frames
         await self.until(lambda: shell.frames >= before + count, "frames")
 
@@ -384,7 +388,7 @@ class Bench:
         bot.task = asyncio.create_task(run())
         try:
             if is_ready:
-                await bot.until(lambda: bot.session._is_ready_to_trade.is_set(), "trading")
+                await bot.until(lambda: bot.session.is_ready_to_trade.is_set(), "trading")
             yield bot
         except BaseException:
             bot.session.stop()

@@ -118,15 +118,13 @@ async def test_f47_an_order_by_hand_is_not_cancelled_and_what_it_holds_is_not_sp
     async with bench.running() as bot:
         await bot.until_more_cycles(1)
         bench.exchange.add_order("main", order)
-        await bot.until(
-            lambda: bot.machine.state.foreign_held.get("USD", 0) >= held, "what it holds"
-        )
+        await bot.until(lambda: bot.state.foreign_held.get("USD", 0) >= held, "what it holds")
         assert any("order" in alert and "not ours" in alert for alert in bot.alerts())
         await bot.until_more_cycles()
     assert [one.client_id for one in bench.exchange.open_orders("main")] == [BY_HAND]
     await bench.assert_whole(bot)
     async with bench.running() as again:
-        assert again.machine.state.foreign_held["USD"] >= held
+        assert again.state.foreign_held["USD"] >= held
         await again.until_more_cycles()
     assert [one.client_id for one in bench.exchange.open_orders("main")] == [BY_HAND]
     await bench.assert_whole(again)

@@ -1,9 +1,7 @@
 """What `run` and `demo` share: one session, its signals, what it shows, what it leaves."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +27,8 @@ async def trade(
     is_quiet: bool,
 ) -> "RunOutcome":
     """Run a session with the plugins' services, shown on a terminal, logged elsewhere."""
+    from arbitrade.process.tasks import stop_on_signals
+
     stop_on_signals(session.stop)
     if is_quiet or not sys.stderr.isatty():
         return await session.run(
@@ -53,16 +53,6 @@ def _services(
     bot: "TradingSession", registry: "PluginRegistry", settings: "Settings"
 ) -> "Sequence[Service]":
     return registry.services(settings, bot, bot.database.history, bot.database.tables)
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """End in good order on Ctrl-C and SIGTERM; the second one ends sooner."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
 def _write(state: "BotState") -> None:

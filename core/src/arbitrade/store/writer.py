@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from typing import Any, Protocol
 
 import asyncpg
@@ -50,7 +51,7 @@ class JournalSource(Protocol):
 class JournalWriter:
     """Writes a journal to the database until it is cancelled.
 
-    ``writer = JournalWriter(database.session, journal, JournalKey("main", identify(folder)))``
+    ``writer = JournalWriter(database.session, journal, find_key)``
 
     All of it belongs to one event loop.  Attributes tell how it stands:
 
@@ -67,7 +68,8 @@ class JournalWriter:
     Args:
         session: Opens a connection; `Database.session`.
         journal: What is written.
-        key: Whose, and which.
+        key: Whose, and which; asked for when the writing begins, once the journal's folder is
+            there.
         on_alert: Called for what an operator should know.
         revive: Called before connecting anew; `Database.revive`.
         batch: Most records of one transaction.
@@ -80,7 +82,7 @@ class JournalWriter:
         self,
         session: Session,
         journal: JournalSource,
-        key: JournalKey,
+        key: Callable[[], JournalKey],
         *,
         on_alert: Callable[[Alert], None] = lambda _: None,
         revive: Callable[[], Awaitable[None]] | None = None,
@@ -91,7 +93,7 @@ class JournalWriter:
     ) -> None:
         self._session = session
         self._journal = journal
-        self._key = key
+        self._find_key = key
         self._alert = on_alert
         self._revive = revive
         self._limit = batch
@@ -147,6 +149,10 @@ class JournalWriter:
         return True
 
     # ── the work ─────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _key(self) -> JournalKey:
+        return self._find_key()
 
     async def run(self) -> None:
         """Write until cancelled; never raises anything else but bugs of our own."""

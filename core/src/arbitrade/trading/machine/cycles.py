@@ -19,6 +19,8 @@ from arbitrade.trading.machine.orders import TrackedOrder
 ZERO = Decimal(0)
 OPERATOR = "operator"
 """Who carries out what no executor began."""
+BROUGHT = "brought"
+"""The note that says what an operator's cycle was given; without it a restart would buy it back."""
 
 
 @attrs.define(eq=False)

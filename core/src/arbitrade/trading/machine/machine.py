@@ -26,7 +26,7 @@ from arbitrade.models import (
 )
 from arbitrade.records import CycleClosed, CycleNoted, CycleOpened
 from arbitrade.trading.machine.bookings import Bookings
-from arbitrade.trading.machine.cycles import OPERATOR, Cycle
+from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
 from arbitrade.trading.machine.decisions import Decisions
 from arbitrade.trading.machine.desk import Desk
 from arbitrade.trading.machine.gateway import Gateway
@@ -39,8 +39,6 @@ from arbitrade.trading.machine.state import MachineState
 
 log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
-BROUGHT = "brought"
-"""The note that says what an operator's cycle was given; without it a restart would buy it back."""
 
 
 class Machine:

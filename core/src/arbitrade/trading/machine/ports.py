@@ -10,6 +10,7 @@ from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols.execution import Executor
 from arbitrade.records import CycleClosed, Record
 from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.events import RunBegan
 
 
 def _nobody(*_: object) -> None:
@@ -28,6 +29,9 @@ class Ports:
         books: By symbol, as they are now.
         executor: Who carries out the next cycle.
         venue_state: State of the venue's matching engine now.
+        on_begin: Puts the machine where the run begins.
+        on_plugin: Swaps a plugin, by name and state (`enabled`, `disabled`); returns whether that
+            could be done.
         on_cycle_end: Told of each cycle that has ended, after it was written down.
         on_fees: Told what orders cost, when that has changed.
         on_reconciled: Told when balances have been compared with the venue's.
@@ -40,6 +44,8 @@ class Ports:
     books: Callable[[], Mapping[str, OrderBook]]
     executor: Callable[[], Executor]
     venue_state: Callable[[], VenueState] = lambda: VenueState.ONLINE
+    on_begin: Callable[[RunBegan], None] = _nobody
+    on_plugin: Callable[[str, str], bool] = lambda name, state: True
     on_cycle_end: Callable[[Cycle, CycleClosed], None] = _nobody
     on_fees: Callable[[FeeSchedule], None] = _nobody
     on_reconciled: Callable[[], None] = _nobody

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import attrs
+import orjson
 import structlog
 
 from arbitrade.config.risk import RiskLimits
 from arbitrade.journal import JournalEntry
 from arbitrade.models import CycleState, ExecutionReport, Fee, OrderRole, OrderStatus, Side
+from arbitrade.plain_json import canonical
 from arbitrade.records import (
     Audited,
     BalancesKept,
@@ -28,8 +31,8 @@ from arbitrade.records import (
     decode,
     encode,
 )
-from arbitrade.trading.machine.cycles import OPERATOR, Cycle
-from arbitrade.trading.machine.machine import BROUGHT
+from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
+from arbitrade.trading.machine.events import RunBegan, RunEnding
 from arbitrade.trading.machine.orders import TrackedOrder, is_fill_of
 from arbitrade.trading.machine.state import MachineState
 
@@ -338,6 +341,41 @@ def _fill_of(
         reason=None,
         timestamp=None,
     )
+
+
+def run_began(recovered: Recovered, **fields: Any) -> RunBegan:
+    """Return the event by which a run goes on from what earlier ones left.
+
+    Args:
+        recovered: What the journal tells.
+        fields: Of `RunBegan`, all but `recovered`; to its `features` is added what the records
+            alone don't tell.
+    """
+    features = {
+        **fields.pop("features"),
+        "ended": canonical(dict(recovered.ended)),
+        "last_ns": str(recovered.last_ns),
+        "ends_with": RunEnding.kind,
+    }
+    essence = () if recovered.is_empty else recovered.essence()
+    return RunBegan(**fields, recovered=essence, features=features)
+
+
+def recovered_of(event: RunBegan) -> Recovered:
+    """Return what `run_began` was told: a run goes on from its own first event, as its replay does.
+
+    Raises:
+        ArbitradeError: A record can't be read.
+    """
+    state = Recovered(event.account)
+    for text in event.recovered:
+        written = decode(text.encode())
+        if written.record is not None:
+            state.take(written.time_ns, written.run, written.record)
+    state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
+    # Recordings of versions before it was told know no better than their records.
+    state.last_ns = max(state.last_ns, int(event.features.get("last_ns", "0")))
+    return state
 
 
 def read_state(entries: Iterable[JournalEntry], account: str) -> Recovered:

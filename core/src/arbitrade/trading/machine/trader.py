@@ -29,7 +29,7 @@ from arbitrade.models import (
     TradingState,
 )
 from arbitrade.protocols import Executor, RiskRule
-from arbitrade.records import LimitsChanged, Record
+from arbitrade.records import BalancesKept, LimitsChanged, Record
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
 from arbitrade.risk.limits import LimitBook, texts
@@ -52,6 +52,7 @@ from arbitrade.trading.machine.events import (
     PluginSwapped,
     Reconciled,
     RunBegan,
+    RunEnding,
     TimeCame,
     TradingEvent,
 )
@@ -280,10 +281,12 @@ class Trader:
             case Commanded():
                 self._on_command(event)
             case PluginSwapped():
-                self.decisions.add(
-                    state.now_ns, "plugin", {"plugin": event.plugin, "state": event.state}
-                )
-            case TimeCame() | RunBegan() | Decided():
+                self._on_plugin(event)
+            case RunBegan():
+                self._ports.on_begin(event)
+            case RunEnding():
+                self._on_ending()
+            case TimeCame() | Decided():
                 pass
             case _:
                 assert_never(event)
@@ -310,6 +313,8 @@ class Trader:
                 self._set_state(TradingState.ACTIVE, "")
             case "limits":
                 self._change_limits(event)
+            case "compare":
+                self.reconciliation.ask(event.arguments.get("reason", ""))
             case "reconcile":
                 self.reconciliation.ask_before_deciding(event.arguments.get("reason", ""))
             case "flatten":
@@ -367,6 +372,23 @@ class Trader:
             state.now_ns, "fees", {name: str(rate) for name, rate in overrides.items()}
         )
         self._ports.on_fees(state.fees)
+
+    def _on_plugin(self, event: PluginSwapped) -> None:
+        if self._ports.on_plugin(event.plugin, event.state):
+            self.decisions.add(
+                self.state.now_ns, "plugin", {"plugin": event.plugin, "state": event.state}
+            )
+
+    def _on_ending(self) -> None:
+        """Write down what the run leaves: outcomes under way, profit, and balances if all is clear.
+
+        With a cycle open, what it holds is between balances; then its records tell more.
+        """
+        state = self.state
+        self.funnel.close()
+        self._write(state.portfolio.measured(state.now_ns))
+        if state.ledger.is_open and not state.cycles and not state.to_recover:
+            self._write(BalancesKept(state.ledger.balances()))
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ fills, timers, commands.  So it decides the same, or something is different that
 another version, a plugin with a clock of its own, a rule that throws dice.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,19 +21,21 @@ from arbitrade.errors import ArbitradeError, MessageError, RecordingError
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
 from arbitrade.recording import Line, RecordingReader, read_control
-from arbitrade.records import Record, decode
+from arbitrade.records import Record
 from arbitrade.trading.machine.events import (
+    Commanded,
     Decided,
-    PluginSwapped,
     RunBegan,
+    RunEnding,
     TradingEvent,
     read_event,
 )
-from arbitrade.trading.machine.recovery import Recovered
 from arbitrade.trading.run.hands import PaperHands, RecordedHands, choose_hands
 from arbitrade.trading.run.rig import Effects, Rig
 
 PROGRESS_LINES = 2_000
+_STOPPING = "stopping"
+"""By which recordings made before there was `RunEnding` say that the run ends."""
 
 
 @attrs.frozen
@@ -177,14 +179,18 @@ class Replay:
 
     def _tell(self, event: TradingEvent, time_ns: int) -> None:
         rig = self._at(time_ns)
-        if isinstance(event, PluginSwapped):
-            # The live run had swapped it by the time it said so.
-            change = {"enabled": self._registry.enable, "disabled": self._registry.disable}
-            if event.state in change:
-                change[event.state](event.plugin)
-        if getattr(event, "arguments", {}).get("reason") == "stopping":
-            self._is_complete = True
+        self._is_complete = self._is_complete or self._ends(event)
         rig.trader.on_event(event)
+
+    def _ends(self, event: TradingEvent) -> bool:
+        """Tell whether with this event the run ended in good order.
+
+        Before there was an event for that, the beginning of the end had to do.
+        """
+        assert self._began is not None
+        if "ends_with" in self._began.features:
+            return isinstance(event, RunEnding)
+        return isinstance(event, Commanded) and event.arguments.get("reason") == _STOPPING
 
     def _at(self, time_ns: int) -> Rig:
         if self._rig is None:
@@ -214,21 +220,6 @@ class Replay:
         self._rig, self._began = rig, event
         rig.trader.at(self._clock.now_ns())
         rig.trader.on_event(event)
-        state = Recovered(event.account)
-        for text in event.recovered:
-            written = decode(text.encode())
-            if written.record is not None:
-                state.take(written.time_ns, written.run, written.record)
-        state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
-        if not state.is_empty:
-            rig.recover(state)
-        if not hands.must_reconcile:
-            if state.is_empty:
-                rig.state.ledger.open(dict(hands.opening), event.run_id)
-            rig.state.is_connected = True
-        elif not state.is_empty:
-            rig.trader.reconciliation.known_until(state.last_ns)
-        rig.gateway.begin(rig.state.ledger.balances())
 
     def _write(self, record: Record, run: str) -> int:
         self._written += 1

@@ -12,7 +12,7 @@ from arbitrade.book import OrderBook
 from arbitrade.config import Settings
 from arbitrade.engine.assembly import make_engine
 from arbitrade.engine.engine import Act, Engine
-from arbitrade.errors import ConfigError
+from arbitrade.errors import ConfigError, PluginError
 from arbitrade.models import Alert, CycleState, Instruments, VenueState
 from arbitrade.plugins import PluginRegistry, PluginToggled
 from arbitrade.pricing import FeeSchedule
@@ -22,9 +22,9 @@ from arbitrade.records import CycleClosed, Record
 from arbitrade.risk.limits import LimitBook
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.decisions import Decisions
-from arbitrade.trading.machine.events import Decided, TradingEvent
+from arbitrade.trading.machine.events import Decided, RunBegan, TradingEvent
 from arbitrade.trading.machine.ports import Ports
-from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.machine.recovery import Recovered, recovered_of
 from arbitrade.trading.machine.state import MachineState
 from arbitrade.trading.machine.trader import Trader
 from arbitrade.trading.run.hands import Hands, Inside, Outside
@@ -94,6 +94,8 @@ class Rig:
         self._registry = registry
         self._hands = hands
         self.decisions = Decisions(effects.decided)
+        self.swap_problem = ""
+        """Why the last swap of a plugin couldn't be done; empty when it was."""
         self.limit_book = LimitBook(settings.risk)
         ports = Ports(
             write=effects.write,
@@ -103,6 +105,8 @@ class Rig:
             books=self._books,
             executor=self._executor,
             venue_state=self._venue_state,
+            on_begin=self._on_begin,
+            on_plugin=self._swap_plugin,
             on_cycle_end=self._on_cycle_end,
             on_fees=self._on_fees,
             on_reconciled=effects.reconciled,
@@ -145,8 +149,25 @@ class Rig:
         """Follow the plugins no more."""
         self._stop_listening()
 
-    def recover(self, recovered: Recovered) -> list[Cycle]:
-        """Go on from what earlier runs left; return the cycles that have to be ended."""
+    # ── the beginning ────────────────────────────────────────────────────────────────────────────
+
+    def _on_begin(self, event: RunBegan) -> None:
+        """Put the machine where the run begins, live, on paper or in a replay of either."""
+        recovered, hands, state = recovered_of(event), self._hands, self.state
+        if not recovered.is_empty:
+            self._recover(recovered)
+        if hands.must_reconcile:
+            # What the account holds is the venue's to tell, and whether orders can go out.
+            if not recovered.is_empty:
+                self.trader.reconciliation.known_until(recovered.last_ns)
+        else:
+            if recovered.is_empty:
+                state.ledger.open(dict(hands.opening), event.run_id)
+            state.is_connected = True
+        self.gateway.begin(state.ledger.balances())
+
+    def _recover(self, recovered: Recovered) -> None:
+        """Go on from what earlier runs left."""
         self._climb(recovered)
         if recovered.limits is not None:
             # Changed at run time and never changed back: they hold on, whatever the settings say;
@@ -157,7 +178,7 @@ class Rig:
                 self.limit_book.change(values, actor=recovered.limits.actor)
             except ConfigError as error:
                 log.warning("limits.not_restored", problems=list(error.problems))
-        return recovered.restore(
+        recovered.restore(
             self.state, self.limit_book.limits, is_told_again=self._hands.must_reconcile
         )
 
@@ -222,6 +243,17 @@ class Rig:
         if self._hands.is_real and self.ramp.stage != "full":
             rules.append(self.ramp)
         self.trader.use_rules(rules)
+
+    def _swap_plugin(self, name: str, state: str) -> bool:
+        """Enable or disable a plugin; return False when that can't be done, and say why."""
+        swap = self._registry.enable if state == "enabled" else self._registry.disable
+        self.swap_problem = ""
+        try:
+            swap(name)
+        except PluginError as error:
+            self.swap_problem = str(error)
+            log.warning("plugin.not_swapped", plugin=name, state=state, error=str(error))
+        return not self.swap_problem
 
     def _on_toggle(self, toggled: PluginToggled) -> None:
         instruments = self.engine.instruments

@@ -31,6 +31,7 @@ from arbitrade.trading.machine.events import (
     BalanceMoved,
     BalancesTold,
     Commanded,
+    Decided,
     Execution,
     TimeCame,
     TradingEvent,
@@ -155,6 +156,10 @@ class Shell:
         self.tell(AccountReadiness(is_ready, reason))
         if self._door is not None:
             self._door.on_account_ready(is_ready, reason)
+
+    def decided(self, decided: Decided) -> None:
+        """Record a decision, among the events that led to it."""
+        self._tape.event(decided, self._clock.now_ns())
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────
 

@@ -1,69 +1,42 @@
 """The read models of a run, made from its parts; cheap, and without any effect."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
-import attrs
-
-from arbitrade.alerts.dispatch import Alerts
-from arbitrade.api import BotState, LatencyRow, OpenCycle
-from arbitrade.config import Settings
-from arbitrade.config.digest import settings_of
-from arbitrade.control.server import ControlServer
-from arbitrade.journal import Journal
-from arbitrade.models import Mode
-from arbitrade.plain_json import canonical
-from arbitrade.plugins import PluginRegistry
+from arbitrade.api import BotState, LatencyRow, OpenCycle, Status
 from arbitrade.process.latency import Latency
-from arbitrade.process.watchdog import Watchdog
-from arbitrade.protocols import Feed
 from arbitrade.risk.limits import texts
-from arbitrade.store.tables import rows_by_table
 from arbitrade.store.writer import JournalWriter
 from arbitrade.trading.machine.cycles import Cycle
-from arbitrade.trading.machine.gateway import Gateway
-from arbitrade.trading.run.rig import Rig
-from arbitrade.trading.run.shell import Shell
-
-if TYPE_CHECKING:
-    from arbitrade.trading.run.session import TradingSession
-
-__all__ = ["Parts", "canonical", "latencies", "rows_by_table", "settings_of", "state_of"]
+from arbitrade.trading.run.parts import Parts
 
 
-@attrs.frozen
-class Parts:
-    """What a run's read models are made of."""
-
-    settings: Settings
-    registry: PluginRegistry
-    venue: str
-    mode: Mode
-    rig: Rig
-    shell: Shell
-    feed: Feed
-    journal: Journal
-    writer: JournalWriter | None
-    gateway: Gateway
-    control: ControlServer | None
-    alerts: Alerts
-    watchdog: Watchdog
-    journal_problem: str
+def status_of(parts: Parts) -> Status:
+    """Return the state of things for services."""
+    state = state_of(parts)
+    return Status(
+        command=parts.command,
+        started_at=state.started_at,
+        is_ready=state.is_market_connected,
+        books_in_sync=state.books_in_sync,
+        books=state.books,
+        counters=state.counters,
+        plugins=state.plugins,
+    )
 
 
-def state_of(session: "TradingSession") -> BotState:
+def state_of(parts: Parts) -> BotState:
     """Return everything about a run now."""
-    parts = session.parts()
     trader, state, engine = parts.rig.trader, parts.rig.state, parts.rig.engine
-    view, writer = trader.view, parts.writer
+    view, writer = trader.view, parts.ground.writer
     return BotState(
-        run=session.run_id,
-        account=session.account,
-        venue=parts.venue,
-        mode=parts.mode,
+        run=parts.run_id,
+        account=parts.account,
+        venue=parts.venue.name,
+        mode=parts.hands.mode,
         version=version("arbitrade-core"),
-        started_at=session.began.isoformat(timespec="milliseconds"),
-        uptime_s=session.uptime_s,
+        started_at=parts.began.isoformat(timespec="milliseconds"),
+        uptime_s=(parts.clock.real_ns() - parts.began_ns) / 1e9,
         trading_state=view.trading_state,
         halt_reason=view.halt_reason,
         venue_state=engine.venue_state.value,
@@ -84,31 +57,39 @@ def state_of(session: "TradingSession") -> BotState:
         reference_asset=view.limits.reference_asset,
         balances={a: v for a, v in sorted(state.ledger.balances().items()) if v},
         ledger_differences=dict(trader.reconciliation.differences),
-        latencies=latencies(session),
+        latencies=latencies(parts),
         hot_path=engine.hot_path,
-        journal=parts.journal_problem or "ok",
-        journal_lag=0 if writer is None else writer.lag_records,
+        journal=view.journal_problem or "ok",
+        journal_lag=writer.lag_records,
         database=_database(writer),
         limits=texts(view.limits),
         decisions=trader.decisions.count,
         decision_hash=trader.decisions.hash,
-        alerts=session.alerts_shown,
+        alerts=parts.outlet.recent,
         counters=_counters(parts),
         plugins=parts.registry.states(),
     )
 
 
-def latencies(session: "TradingSession") -> tuple[LatencyRow, ...]:
+def latencies(parts: Parts) -> tuple[LatencyRow, ...]:
     """Return percentiles of everything timed."""
-    parts = session.parts()
     engine = parts.rig.engine
     timed: dict[str, Latency] = {
         "frame": engine.durations(),
         "sizing": engine.sizing_durations(),
         "tick_to_decision": parts.shell.decisions,
-        **parts.gateway.latencies(),
+        **parts.rig.gateway.latencies(),
     }
     return tuple(_row(name, latency) for name, latency in timed.items())
+
+
+def tick_to_order(parts: Parts) -> Mapping[str, float | None]:
+    """Return percentiles from a frame's bytes to an order's, in microseconds.
+
+    Where orders are simulated and so never become bytes: to everything decided.
+    """
+    timed = parts.rig.gateway.latencies()
+    return timed.get("tick_to_order", parts.shell.decisions).summary()
 
 
 def _open(cycle: Cycle, now_ns: int) -> OpenCycle:
@@ -130,9 +111,7 @@ def _row(name: str, latency: Latency) -> LatencyRow:
     return LatencyRow(name, latency.count, figures["p50"], figures["p99"], figures["p999"])
 
 
-def _database(writer: JournalWriter | None) -> str:
-    if writer is None:
-        return "connecting"
+def _database(writer: JournalWriter) -> str:
     if writer.is_connected:
         return "ok"
     return writer.last_error or "connecting"
@@ -151,6 +130,6 @@ def _counters(parts: Parts) -> dict[str, int]:
         **{f"feed.{name}": count for name, count in parts.feed.statistics().items()},
         **{f"engine.{name}": count for name, count in engine.counters.items()},
         **parts.watchdog.counters,
-        **({} if parts.control is None else dict(parts.control.counters)),
-        **({} if parts.writer is None else {"database.rejected": parts.writer.rejected}),
+        **parts.control.counters,
+        "database.rejected": parts.ground.writer.rejected,
     }
