@@ -181,6 +181,7 @@ class Engine:
         is_tradable = self._is_tradable(book) if changed or not book.tradable else True
         if is_tradable:
             if not book.tradable:
+                # The gate opens: detectors saw nothing of it while it was shut, so all is news.
                 book.tradable = True
                 changed = Changed.BOTH
                 self._crossed_since.pop(book.symbol, None)
@@ -467,7 +468,7 @@ class Engine:
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """The detectors at work."""
+        """The detectors that are asked now; a swap of plugins replaces them."""
         return self._detectors
 
     @property

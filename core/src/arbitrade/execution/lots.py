@@ -98,7 +98,7 @@ class LegTerms:
 
     @property
     def spends(self) -> str:
-        """The asset that goes in."""
+        """The asset that goes into this leg."""
         return self.pair.quote if self.is_buy else self.pair.base
 
     def payable(self, amount: Decimal) -> int:
@@ -148,7 +148,7 @@ class LegTerms:
         )
 
     def price(self, ticks: int) -> Decimal:
-        """Return ticks as a price."""
+        """Return ticks as a price in quote."""
         return Decimal(ticks).scaleb(-self.pair.price_precision, EXACT)
 
     def quantity(self, lots: int) -> Decimal:
