@@ -1,5 +1,6 @@
 """Everything `History` can be asked, through the protocol alone, with and without a database."""
 
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,9 +25,11 @@ from arbitrade.api.history import (
 from arbitrade.config import Settings
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError, SchemaError, UsageError
 from arbitrade.models import Severity
+from arbitrade.store import database as store_database
 from arbitrade.store.absent import no_database
 from arbitrade.store.database import Database
 from arbitrade.store.repositories import Repositories
+from arbitrade.testing.history import make_history
 from arbitrade.testing.records import LittleRun, make_run, store_run
 from arbitrade.trading.run.keeper import DatabaseKeeper
 
@@ -115,7 +118,7 @@ async def run(database: Database) -> LittleRun:
 
 @pytest.fixture
 def history(database: Database) -> History:
-    return Repositories(database.connection)
+    return make_history(database)
 
 
 # ── every question ───────────────────────────────────────────────────────────────────────────────
@@ -174,6 +177,18 @@ async def test_a_database_that_goes_away_is_an_error_of_ours_and_one_that_is_bac
     finally:
         database.pool = pool
     assert await history.runs.latest()
+
+
+async def test_connections_that_are_all_in_use_are_waited_for_only_so_long(
+    history: History, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_database, "_BUSY_S", 0.05)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(database.pool.get_max_size()):
+            await held.enter_async_context(database.connection())
+        with pytest.raises(DatabaseUnavailableError, match="all 4 connections have been in use"):
+            await history.runs.latest()
+    assert await history.runs.latest() == []
 
 
 async def test_tables_of_another_version_are_named_with_what_to_do(

@@ -81,6 +81,9 @@ class Tally:
 class Engine:
     """Takes frames, keeps books, asks detectors.
 
+    Large because all that lies between a frame and its opportunities is read in one place, and the
+    compiled engine takes its parts over one by one.
+
     Args:
         venue: Whose frames these are.
         make_detectors: Builds the detectors once the instruments are known.
