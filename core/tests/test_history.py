@@ -22,7 +22,7 @@ from arbitrade.api.history import (
     Page,
     RunView,
 )
-from arbitrade.config import Settings
+from arbitrade.config import DatabaseSettings, Settings
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError, SchemaError, UsageError
 from arbitrade.models import Severity
 from arbitrade.store import database as store_database
@@ -30,6 +30,7 @@ from arbitrade.store.absent import no_database
 from arbitrade.store.database import Database
 from arbitrade.store.repositories import Repositories
 from arbitrade.testing.history import make_history
+from arbitrade.testing.postgres import PostgresServer, core_series
 from arbitrade.testing.records import LittleRun, make_run, store_run
 from arbitrade.trading.run.keeper import DatabaseKeeper
 
@@ -161,6 +162,25 @@ async def test_before_the_database_of_a_run_is_open_each_says_so(name: str) -> N
     keeper = DatabaseKeeper(Settings(), ())
     with pytest.raises(DatabaseUnavailableError, match="the database is not open yet"):
         await QUESTIONS[name](keeper.history, make_run(cycles=0, refused=0))
+
+
+async def test_the_history_of_a_run_is_there_from_when_its_database_is_open(
+    postgres_server: PostgresServer,
+) -> None:
+    dsn = postgres_server.create()
+    keeper = DatabaseKeeper(Settings(database=DatabaseSettings(dsn=dsn)), core_series())
+    try:
+        with pytest.raises(DatabaseUnavailableError, match="not open yet"):
+            await keeper.history.runs.latest()
+        await keeper.open()
+        assert await keeper.history.runs.latest() == []
+        async with keeper.tables.of("notes").connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM run") == 0
+    finally:
+        await keeper.close()
+        postgres_server.drop(dsn)
+    with pytest.raises(DatabaseUnavailableError, match="not open yet"):
+        await keeper.history.runs.latest()
 
 
 async def test_a_database_that_goes_away_is_an_error_of_ours_and_one_that_is_back_answers(
