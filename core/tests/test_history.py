@@ -150,6 +150,13 @@ async def test_an_id_that_can_be_none_of_a_run_finds_nothing(history: History) -
     assert (await history.runs.metrics("?")).cycles == {}
 
 
+async def test_what_no_column_can_hold_is_refused_by_an_error_of_ours(history: History) -> None:
+    with pytest.raises(UsageError, match="can't hold"):
+        await history.cycles.detail(NOBODY, 10**30)
+    with pytest.raises(UsageError, match="can't hold"):
+        await history.opportunities.page(OpportunityFilter(key="a\x00b"))
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_without_a_database_each_raises_an_error_of_ours(name: str) -> None:
     absent: History = Repositories(no_database("arbitrade record"))

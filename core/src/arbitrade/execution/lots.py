@@ -43,7 +43,7 @@ class Fill:
     worst_ticks: int = 0
 
     def take(self, ticks: int, lots: int) -> None:
-        """Add what is taken of the next level; `cost` is in ticks times lots."""
+        """Add a level."""
         self.levels.append((ticks, lots))
         self.lots += lots
         self.cost += ticks * lots
@@ -98,7 +98,7 @@ class LegTerms:
 
     @property
     def spends(self) -> str:
-        """The asset that goes into this leg."""
+        """The asset that goes in."""
         return self.pair.quote if self.is_buy else self.pair.base
 
     def payable(self, amount: Decimal) -> int:
@@ -148,7 +148,7 @@ class LegTerms:
         )
 
     def price(self, ticks: int) -> Decimal:
-        """Return ticks as a price in quote."""
+        """Return ticks as a price."""
         return Decimal(ticks).scaleb(-self.pair.price_precision, EXACT)
 
     def quantity(self, lots: int) -> Decimal:

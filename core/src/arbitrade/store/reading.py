@@ -113,6 +113,10 @@ class Reader:
                 f"the database: its tables are not those of this version ({error}); run "
                 "`arbitrade db migrate`"
             ) from error
+        except asyncpg.DataError as error:
+            raise UsageError(
+                f"the database was asked for something it can't hold ({error}); ask for less"
+            ) from error
 
 
 class Where:
