@@ -1,5 +1,6 @@
 """Everything `History` can be asked, through the protocol alone, with and without a database."""
 
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,15 @@ from arbitrade.api.history import (
     Page,
     RunView,
 )
-from arbitrade.config import Settings
+from arbitrade.config import DatabaseSettings, Settings
 from arbitrade.errors import DatabaseError, DatabaseUnavailableError, SchemaError, UsageError
 from arbitrade.models import Severity
+from arbitrade.store import database as store_database
 from arbitrade.store.absent import no_database
 from arbitrade.store.database import Database
 from arbitrade.store.repositories import Repositories
+from arbitrade.testing.history import make_history
+from arbitrade.testing.postgres import PostgresServer, core_series
 from arbitrade.testing.records import LittleRun, make_run, store_run
 from arbitrade.trading.run.keeper import DatabaseKeeper
 
@@ -115,7 +119,7 @@ async def run(database: Database) -> LittleRun:
 
 @pytest.fixture
 def history(database: Database) -> History:
-    return Repositories(database.connection)
+    return make_history(database)
 
 
 # ── every question ───────────────────────────────────────────────────────────────────────────────
@@ -146,6 +150,13 @@ async def test_an_id_that_can_be_none_of_a_run_finds_nothing(history: History) -
     assert (await history.runs.metrics("?")).cycles == {}
 
 
+async def test_what_no_column_can_hold_is_refused_by_an_error_of_ours(history: History) -> None:
+    with pytest.raises(UsageError, match="can't hold"):
+        await history.cycles.detail(NOBODY, 10**30)
+    with pytest.raises(UsageError, match="can't hold"):
+        await history.opportunities.page(OpportunityFilter(key="a\x00b"))
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_without_a_database_each_raises_an_error_of_ours(name: str) -> None:
     absent: History = Repositories(no_database("arbitrade record"))
@@ -158,6 +169,25 @@ async def test_before_the_database_of_a_run_is_open_each_says_so(name: str) -> N
     keeper = DatabaseKeeper(Settings(), ())
     with pytest.raises(DatabaseUnavailableError, match="the database is not open yet"):
         await QUESTIONS[name](keeper.history, make_run(cycles=0, refused=0))
+
+
+async def test_the_history_of_a_run_is_there_from_when_its_database_is_open(
+    postgres_server: PostgresServer,
+) -> None:
+    dsn = postgres_server.create()
+    keeper = DatabaseKeeper(Settings(database=DatabaseSettings(dsn=dsn)), core_series())
+    try:
+        with pytest.raises(DatabaseUnavailableError, match="not open yet"):
+            await keeper.history.runs.latest()
+        await keeper.open()
+        assert await keeper.history.runs.latest() == []
+        async with keeper.tables.of("notes").connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM run") == 0
+    finally:
+        await keeper.close()
+        postgres_server.drop(dsn)
+    with pytest.raises(DatabaseUnavailableError, match="not open yet"):
+        await keeper.history.runs.latest()
 
 
 async def test_a_database_that_goes_away_is_an_error_of_ours_and_one_that_is_back_answers(
@@ -174,6 +204,18 @@ async def test_a_database_that_goes_away_is_an_error_of_ours_and_one_that_is_bac
     finally:
         database.pool = pool
     assert await history.runs.latest()
+
+
+async def test_connections_that_are_all_in_use_are_waited_for_only_so_long(
+    history: History, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_database, "_BUSY_S", 0.05)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(database.pool.get_max_size()):
+            await held.enter_async_context(database.connection())
+        with pytest.raises(DatabaseUnavailableError, match="all 4 connections have been in use"):
+            await history.runs.latest()
+    assert await history.runs.latest() == []
 
 
 async def test_tables_of_another_version_are_named_with_what_to_do(

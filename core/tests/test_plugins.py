@@ -12,13 +12,13 @@ from arbitrade.protocols import Venue
 from arbitrade.risk.core_rules import core_rules
 from arbitrade.store.absent import no_database
 from arbitrade.store.plugin_tables import PluginTables
-from arbitrade.store.repositories import Repositories
+from arbitrade.testing.history import make_history
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
 PAIRS = SAMPLE
 VIEW = QuietView()
-HISTORY, TABLES = Repositories(no_database("a test")), PluginTables(no_database("a test"))
+HISTORY, TABLES = make_history(), PluginTables(no_database("a test"))
 
 
 @attrs.frozen

@@ -54,7 +54,7 @@ class RunStarted:
 
 @attrs.frozen
 class RunEnded:
-    """It ended in good order."""
+    """A run ended in good order; one that was killed has no such record."""
 
     kind: ClassVar[str] = "run_ended"
     reason: str

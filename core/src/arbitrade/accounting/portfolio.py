@@ -55,7 +55,7 @@ class Portfolio:
         self.last_failure_ns = time_ns if kept.consecutive_failures else None
 
     def measured(self, now_ns: int) -> ProfitMeasured:
-        """Return it as a record."""
+        """Return the figures as the record that is written now and then."""
         return ProfitMeasured(
             dict(sorted(self.realised.items())),
             self.realised_reference,

@@ -130,7 +130,7 @@ class ControlClient:
 
 
 class _Line:
-    """A connection, line by line."""
+    """A connection to the bot, over which requests and answers go line by line."""
 
     def __init__(self, endpoint: Endpoint, subject: str, connection: "socket.socket") -> None:
         self._endpoint = endpoint

@@ -68,7 +68,7 @@ class InstanceLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether we have it."""
+        """Whether this process has the locks now."""
         return bool(self._held)
 
     def acquire(self) -> None:
@@ -98,7 +98,7 @@ class InstanceLock:
         self._write_holder()
 
     def release(self) -> None:
-        """Give it back.  Idempotent."""
+        """Give the locks back, the last taken first.  Idempotent."""
         held, self._held = self._held, []
         for name in self._names if held else ():
             with suppress(OSError):

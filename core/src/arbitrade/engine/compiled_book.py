@@ -116,7 +116,7 @@ class CompiledBook(OrderBook):
 
     @property
     def slot(self) -> int:
-        """Its place in the loop."""
+        """The place of this book in the loop's memory."""
         return self._slot
 
     @property

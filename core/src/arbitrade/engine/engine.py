@@ -83,6 +83,9 @@ class Tally:
 class Engine:
     """Takes frames, keeps books, asks detectors.
 
+    Large because all that lies between a frame and its opportunities is read in one place, and the
+    compiled engine takes its parts over one by one.
+
     Args:
         venue: Whose frames these are.
         make_detectors: Builds the detectors once the instruments are known.
@@ -185,6 +188,7 @@ class Engine:
         is_tradable = self._is_tradable(book) if changed or not book.tradable else True
         if is_tradable:
             if not book.tradable:
+                # The gate opens: detectors saw nothing of it while it was shut, so all is news.
                 book.tradable = True
                 changed = Changed.BOTH
                 self._crossed_since.pop(book.symbol, None)
@@ -482,7 +486,7 @@ class Engine:
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """The detectors at work."""
+        """The detectors that are asked now; a swap of plugins replaces them."""
         return self._detectors
 
     @property

@@ -43,7 +43,7 @@ class Fill:
     worst_ticks: int = 0
 
     def take(self, ticks: int, lots: int) -> None:
-        """Add what is taken of the next level; `cost` is in ticks times lots."""
+        """Add a level."""
         self.levels.append((ticks, lots))
         self.lots += lots
         self.cost += ticks * lots

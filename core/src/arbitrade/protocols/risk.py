@@ -18,6 +18,8 @@ class RiskView(Protocol):
 
     Everything is as of the event being handled.  Amounts "in the reference asset" are valued at the
     books as they are, `risk.reference_asset` says in what.
+
+    Large because each fact a rule may go by is one member, and a rule asks for few of them.
     """
 
     @property

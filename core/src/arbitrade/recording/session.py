@@ -98,11 +98,11 @@ class RecordSession:
 
     @property
     def view(self) -> View:
-        """What services may see."""
+        """What services may see: this session, by `status` alone."""
         return self
 
     def stop(self) -> None:
-        """End in good order, soon."""
+        """Have `run` end in good order; it returns a moment later."""
         self._stop.set()
 
     async def run(

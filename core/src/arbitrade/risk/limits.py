@@ -57,7 +57,7 @@ class LimitBook:
 
     @property
     def version(self) -> int:
-        """How often they were changed."""
+        """How often the limits were changed since the start; 0 for those of the settings."""
         return self._version
 
     @property

@@ -78,7 +78,7 @@ class _Connection:
         self._cut_after_s: float | None = None
 
     def cut(self, after_s: float) -> None:
-        """End it from outside."""
+        """Cut the line: whatever the plugin waits for, its next statement fails."""
         self._cut_after_s = after_s
         self._raw.terminate()
 

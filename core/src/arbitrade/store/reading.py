@@ -113,6 +113,10 @@ class Reader:
                 f"the database: its tables are not those of this version ({error}); run "
                 "`arbitrade db migrate`"
             ) from error
+        except asyncpg.DataError as error:
+            raise UsageError(
+                f"the database was asked for something it can't hold ({error}); ask for less"
+            ) from error
 
 
 class Where:
@@ -144,15 +148,24 @@ class Where:
         if text:
             self.add(f"position(lower(?) IN lower({column})) > 0", text)
 
-    def of_run(self, run: str | None, column: str = "run") -> None:
-        """Add that a row is a run's; an id that is none finds nothing."""
-        if run is not None:
-            known = run_id(run)
-            self.add(f"{column} = ?", known) if known is not None else self.never()
+    def of(self, run: str | None, account: str | None, table: str = "") -> None:
+        """Add that a row is of a run and of an account; an id that is none finds nothing.
 
-    def never(self) -> None:
-        """Add what never holds."""
-        self._conditions.append("FALSE")
+        A run belongs to one account.  The server doesn't know that, and its indexes by time begin
+        with the account: so the account is asked for too.
+        """
+        prefix = f"{table}." if table else ""
+        self.add(f"{prefix}account = ?", account)
+        if run is None:
+            return
+        known = run_id(run)
+        if known is None:
+            self._conditions.append("FALSE")
+            return
+        self.add(f"{prefix}run = ?", known)
+        if account is None:
+            of_run = "SELECT one.account FROM run one WHERE one.id = ?"
+            self.add(f"{prefix}account = ({of_run})", known)
 
     @property
     def sql(self) -> str:

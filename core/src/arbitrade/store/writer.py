@@ -333,7 +333,7 @@ class JournalWriter:
         self._found = max(self._found, self._journal.durable_seq)
 
     def _announce(self) -> None:
-        """Wake who waits for progress."""
+        """Wake whoever waits in `drain` for records to be written."""
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
 

@@ -195,12 +195,12 @@ class SyntheticMarket:
 
     @property
     def universe(self) -> Universe:
-        """The pairs that are listed, with their assets and prices."""
+        """What is listed."""
         return self._universe
 
     @property
     def motion(self) -> Motion:
-        """What decides how the books move from one frame to the next."""
+        """How books move."""
         return self._motion
 
     def after(self, frames: int, act: Callable[[], None]) -> None:

@@ -132,7 +132,7 @@ class EmbeddedPostgres:
                 await _finish(cluster.stop)
 
     async def __aenter__(self) -> Self:
-        """Start; `dsn` tells where."""
+        """Start the server, or join the one that runs; `dsn` tells where it is."""
         await self.start()
         return self
 

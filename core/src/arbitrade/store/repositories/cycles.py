@@ -105,8 +105,7 @@ class Cycles:
     ) -> Page[OrderView]:
         """Return orders by the time they were intended, those of no cycle too."""
         chosen = Where()
-        chosen.of_run(where.run)
-        chosen.add("account = ?", where.account)
+        chosen.of(where.run, where.account)
         chosen.add("symbol = ?", where.symbol)
         chosen.add("role = ?", where.role)
         chosen.add("(ended_at IS NOT NULL) = ?", where.is_finished)
@@ -126,8 +125,7 @@ class Cycles:
     ) -> Page[ExecutionView]:
         """Return fills by the time they were booked."""
         where = Where()
-        where.of_run(run)
-        where.add("account = ?", account)
+        where.of(run, account)
         order = Order("booked_at", "account || '/' || exec_id")
         return await self._reader.page(_execution, _EXECUTION, order, where, limit, before)
 
@@ -150,8 +148,7 @@ class Cycles:
 
 def _where(asked: CycleFilter) -> Where:
     where = Where()
-    where.of_run(asked.run)
-    where.add("account = ?", asked.account)
+    where.of(asked.run, asked.account)
     where.among("state", asked.states)
     where.add("start_asset = ?", asked.start_asset)
     where.contains("key", asked.key)

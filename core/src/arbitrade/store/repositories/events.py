@@ -155,6 +155,5 @@ class Events:
 
 def _of(run: str | None, account: str | None) -> Where:
     where = Where()
-    where.of_run(run)
-    where.add("account = ?", account)
+    where.of(run, account)
     return where

@@ -102,8 +102,7 @@ class Money:
     async def ledger(self, account: str, run: str | None = None) -> list[LedgerBalance]:
         """Return the balances of an account's ledger, or what a run changed of them."""
         where = Where()
-        where.add("account = ?", account)
-        where.of_run(run)
+        where.of(run, account)
         rows = await self._reader.rows(
             "SELECT ledger_account, asset, sum(amount) AS balance FROM posting "
             f"WHERE {where.sql} GROUP BY ledger_account, asset ORDER BY asset, ledger_account",
@@ -145,7 +144,7 @@ class Money:
     ) -> AsyncIterator[PostingView]:
         """Yield lines of the ledger, oldest first, without a limit."""
         where = Where()
-        where.add("t.account = ?", account)
+        where.of(None, account, "t")
         where.add("t.at >= ?", begin)
         where.add("t.at < ?", end)
         sql = f"{_POSTING} WHERE {where.sql} ORDER BY t.at, t.account, t.transaction, p.line"
@@ -161,8 +160,7 @@ async def profit_by_asset(
         raise UsageError(f"by: {by!r} is none of day, key")
     columns, groups = _SPLITS[by]
     where = Where()
-    where.of_run(run, "f.run")
-    where.add("f.account = ?", account)
+    where.of(run, account, "f")
     rows = await reader.rows(
         f"SELECT f.asset, sum(f.flow) AS flow, count(*) AS cycles, {columns} "
         f"FROM cycle_flow f JOIN cycle c ON c.run = f.run AND c.number = f.cycle "
@@ -179,8 +177,7 @@ def _of(
     end: datetime | None = None,
 ) -> Where:
     where = Where()
-    where.of_run(run)
-    where.add("account = ?", account)
+    where.of(run, account)
     where.add("at >= ?", begin)
     where.add("at < ?", end)
     return where

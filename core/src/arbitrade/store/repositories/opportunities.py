@@ -91,8 +91,7 @@ class Opportunities:
         if every not in _EVERY:
             raise UsageError(f"every: {every!r} is none of {', '.join(_EVERY)}")
         where = Where()
-        where.of_run(run)
-        where.add("account = ?", account)
+        where.of(run, account)
         where.add("minute >= ?", begin)
         where.add("minute < ?", end)
         rows = await self._reader.rows(
@@ -118,8 +117,7 @@ class Opportunities:
 
 def _where(asked: OpportunityFilter) -> Where:
     where = Where()
-    where.of_run(asked.run)
-    where.add("account = ?", asked.account)
+    where.of(asked.run, asked.account)
     where.among("outcome", asked.outcomes)
     where.add("rule = ?", asked.rule)
     where.add("detector = ?", asked.detector)

@@ -102,7 +102,7 @@ class Runs:
     ) -> list[LatencyPoint]:
         """Return the last measurements of one latency, oldest first."""
         where = Where()
-        where.of_run(run)
+        where.of(run, None)
         where.add("name = ?", name)
         where.add("at >= ?", begin)
         where.add("at < ?", end)
