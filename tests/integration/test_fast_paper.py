@@ -12,9 +12,8 @@ from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 
-@pytest.mark.parametrize("executor", ["sequential", "parallel"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+def paper_bot(seed, executor):
+    """Return a bot in a market with many edges, and the venue that simulates its fills, late."""
     market = GeneratedMarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
     venue = FastVenue.make(SimulatorSettings(pairs=16, seed=seed, rate=20, market=market))
     risk: dict[str, object] = {
@@ -30,9 +29,16 @@ def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
     )
     bot = FastBot(venue, chosen, seed=seed, mode=Mode.PAPER)
     paper = bot.rig.use_paper(bot.tell)
-    opening = dict(chosen.paper.balances)
-    bot.machine.ledger.open(opening, bot.run_id)
-    paper.open(opening)
+    bot.machine.ledger.open(chosen.paper.balances, bot.run_id)
+    paper.open(chosen.paper.balances)
+    return bot, paper
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+    bot, paper = paper_bot(seed, executor)
+    opening = bot.settings.paper.balances
     bot.run(30)
     while bot.machine.cycles:
         bot.trader.view.trading_state = TradingState.REDUCING
