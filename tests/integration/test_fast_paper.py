@@ -12,9 +12,8 @@ from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 
-@pytest.mark.parametrize("executor", ["sequential", "parallel"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+def paper_bot(seed, executor):
+    """Return a bot in a market with many edges, and the venue that simulates its fills, late."""
     market = GeneratedMarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
     venue = FastVenue.make(SimulatorSettings(pairs=16, seed=seed, rate=20, market=market))
     risk: dict[str, object] = {
@@ -29,7 +28,14 @@ def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
         paper={"send_ms": "uniform(5,300)", "ack_ms": "uniform(5,300)"},
     )
     bot = FastBot(venue, chosen, seed=seed, mode=Mode.PAPER)
-    paper, opening = bot.rig.gateway, dict(chosen.paper.balances)
+    return bot, bot.rig.gateway
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+    bot, paper = paper_bot(seed, executor)
+    opening = bot.settings.paper.balances
     bot.run(30)
     while bot.state.cycles:
         bot.rig.state.trading_state = TradingState.REDUCING

@@ -233,7 +233,9 @@ class Replay:
             mine, theirs = replayed.popleft(), recorded.popleft()
             if mine.hash != theirs.hash:
                 self._divergence = Divergence(theirs.number, self._line, theirs, mine)
-        if is_over and self._divergence is None and (recorded or (replayed and self._is_complete)):
+        # A recording that was cut may have a frame's decisions and not the frame, which is written
+        # after them.
+        if is_over and self._is_complete and self._divergence is None and (recorded or replayed):
             left, more = (recorded or [None])[0], (replayed or [None])[0]
             number = left.number if left is not None else more.number if more is not None else 0
             self._divergence = Divergence(number, self._line, left, more)
