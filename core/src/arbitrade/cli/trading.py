@@ -98,12 +98,10 @@ def _market(report: "RunOutcome") -> list[str]:
 
 
 def _difference(report: "RunOutcome") -> str:
-    from arbitrade.models import Mode
-
     wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]
     if wrong:
         return "differs from the venue's by " + ", ".join(wrong)
-    if report.state.mode is not Mode.LIVE:
+    if not report.has_venue_ledger:
         return "adds up; paper has no venue's to agree with"
     if not report.ledger:
         return "not begun: the venue was never asked for its balances"

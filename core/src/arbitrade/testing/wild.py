@@ -4,6 +4,8 @@
 comes.  Its frames are in the manner of Kraken's: amounts of up to 25 digits, any layout JSON
 allows, wrong checksums of every kind, levels named twice, crossed and empty books, acknowledgements
 of other depths, instruments that change or vanish, and frames with a few bytes changed.
+
+Large because each of these ways to go wrong is a few lines of its own, and one seed draws them all.
 """
 
 import json

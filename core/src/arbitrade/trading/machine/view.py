@@ -20,6 +20,8 @@ ZERO = Decimal(0)
 class TraderView:
     """Satisfies `RiskView`.
 
+    Large because a rule may look at that much: a property for each fact, each of a line or two.
+
     Args:
         state: Orders, balances, cycles, and how things stand.
         ports: Books, and the venue's state.
