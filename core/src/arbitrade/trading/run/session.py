@@ -261,7 +261,10 @@ class TradingSession:
                 },
             )
         )
-        parts.shell.tell(Commanded("reduce", "arbitrade", {"reason": _STARTING}))
+        halt = parts.ground.kill.halt
+        # A halt outlives the run it was meant for, and is shown from the first moment on.
+        name, reason = ("reduce", _STARTING) if halt is None else ("halt", halt.reason)
+        parts.shell.tell(Commanded(name, "arbitrade", {"reason": reason}))
 
     async def _get_ready(self) -> None:
         """Wait for market and account, end what was in the middle, then let trading begin."""
@@ -283,10 +286,7 @@ class TradingSession:
         gc.freeze()
         self.is_ready_to_trade.set()
         parts.outlet.is_trading = not self._stop.is_set()
-        halt = parts.ground.kill.halt
-        if halt is not None:
-            parts.shell.tell(Commanded("halt", "arbitrade", {"reason": halt.reason}))
-        elif not self._stop.is_set():
+        if not self._stop.is_set() and not parts.ground.kill.is_engaged:
             parts.shell.tell(Commanded("resume", "arbitrade", {}))
             log.info("trading.active", mode=parts.hands.mode, account=parts.account)
 
@@ -312,7 +312,7 @@ class TradingSession:
             on_state(self.state())
 
     def _on_kill_switch(self, halt: Halt | None) -> None:
-        """Follow the switch, whoever turned it.  Before the run began, `_get_ready` looks at it."""
+        """Follow the switch, whoever turned it.  `_begin` looks at it when the run begins."""
         if halt is None or not self._has_begun:
             return
         self.parts.shell.tell(Commanded("halt", halt.actor, {"reason": halt.reason}))
