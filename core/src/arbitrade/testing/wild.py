@@ -1,9 +1,10 @@
 """A market without manners: everything a venue could send and hardly ever does, from a seed.
 
-`SyntheticMarket` is what a venue is like; this one is for proving that two engines agree whatever
-comes.  Its frames are in the manner of Kraken's: amounts of up to 25 digits, any layout JSON
-allows, wrong checksums of every kind, levels named twice, crossed and empty books, acknowledgements
-of other depths, instruments that change or vanish, and frames with a few bytes changed.
+`arbitrade.synthetic` makes what a venue is like; this one is for proving that two engines agree
+whatever comes, so it shares nothing with the other, neither its books nor its spelling.  Its frames
+are in the manner of Kraken's: amounts of up to 25 digits, any layout JSON allows, wrong checksums
+of every kind, levels named twice, crossed and empty books, acknowledgements of other depths,
+instruments that change or vanish, and frames with a few bytes changed.
 """
 
 import json
