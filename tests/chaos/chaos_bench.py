@@ -28,9 +28,9 @@ from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
@@ -401,14 +401,14 @@ class Bench:
                 assert any(one.residual.values())
                 for asset, amount in one.residual.items():
                     left[asset] = left.get(asset, _ZERO) + amount
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
         for asset, flow in flows.items():
             assert moved.get(asset, _ZERO) == flow.closing - flow.opening, asset
         return left
 
     async def _check_money(self, connection: Any, report: Mapping[str, Any]) -> None:
         """I4: the ledger is the venue's to the last digit, in the database and in the report."""
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
         holdings = self.venue.exchange.holdings(ACCOUNT)
         rows = await connection.fetch(
             "SELECT asset, sum(amount) AS total FROM posting WHERE ledger_account = 'wallet' "
@@ -420,7 +420,7 @@ class Bench:
         for asset, flow in flows.items():
             assert flow.closing == holdings[asset].total
         assert not any(Decimal(str(v)) for v in report["ledger_difference"].values())
-        assert Oracle(self.venue.exchange).discrepancies() == ()
+        assert ExchangeOracle(self.venue.exchange).discrepancies() == ()
 
     async def _check_audit(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I8: the chain holds through journal and database, and starts and ends are in it."""
@@ -562,7 +562,7 @@ async def open_bench(
         account=ACCOUNT, pairs=16, rate=rate, seed=market.seed, market=market, wire=WIRE
     )
     async with running_simulator(settings) as venue:
-        venue.exchange.account(ACCOUNT).tier = Tier.PRO
+        venue.exchange.account(ACCOUNT).tier = VerificationTier.PRO
         bench = Bench(folder, venue, dsn)
         try:
             yield bench

@@ -78,15 +78,15 @@ from arbitrade.trading.machine.machine import OPERATOR
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
 )
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
@@ -514,9 +514,9 @@ class FastBot:
                 self.tell(BalanceMoved(event))
             case AllBalances():
                 self.tell(BalancesTold(event.balances))
-            case Gap():
+            case PrivateGap():
                 self.tell(AccountGap(event.reason))
-            case Readiness():
+            case PrivateReadiness():
                 self.tell(AccountReadiness(event.is_ready))
             case _:
                 pass
@@ -727,7 +727,7 @@ def still_venue(
         before: Called with the exchange ten seconds before anybody connects.
     """
     clock = MovableClock(1_789_387_200_000_000_000)
-    exchange = Exchange(Universe.load().only(tuple(quotes)), StillMarket(quotes), clock)
+    exchange = Exchange(ListedPairs.load().only(tuple(quotes)), StillMarket(quotes), clock)
     exchange.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
     before(exchange)
     clock.forward(10 * SECOND_NS)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arbitrade.models import CycleState, Opportunity, Side
 from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.venue import FastVenue

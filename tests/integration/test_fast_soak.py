@@ -23,7 +23,7 @@ from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
 from arbitrade.trading.machine import orders
 from arbitrade.trading.machine.events import Commanded
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults

@@ -32,7 +32,7 @@ from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -185,7 +185,7 @@ async def test_fills_add_up_to_the_venues_balances_and_history_says_the_same(
     told_rows = by_ledger_id(told.changes)
     assert {key: row for key, row in by_ledger_id(ledger).items() if key in told_rows} == told_rows
     assert [row.ledger_id for row in ledger if row.ledger_id in told_rows] == list(told_rows)
-    assert Oracle(simulator.exchange).discrepancies() == ()
+    assert ExchangeOracle(simulator.exchange).discrepancies() == ()
 
 
 @pytest.mark.parametrize("fault", ["sequence_gap", "reordered_executions"])

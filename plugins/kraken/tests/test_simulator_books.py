@@ -11,16 +11,17 @@ from arbitrade.errors import UsageError
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.events import (
     BookChanged,
-    BookView,
+    BookSnapshot,
     ExchangeEvent,
     PairChanged,
     PublicTrade,
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 DEPTHS = (10, 25, 100, 500, 1000)
@@ -30,8 +31,8 @@ type Side_ = dict[int, int]
 
 def make(seed: int = 7, pairs: int = 12, *, wire: int = 1, **settings: object) -> Exchange:
     market = GeneratedMarket(GeneratedMarketSettings(seed=seed, **settings))  # type: ignore[arg-type]
-    universe = Universe.load().select(pairs)
-    return Exchange(universe, market, ReplayClock(START), ExchangeSettings(seed=wire))
+    listed = ListedPairs.load().select(pairs)
+    return Exchange(listed, market, ReplayClock(START), ExchangeSettings(seed=wire))
 
 
 def run(exchange: Exchange, steps: int) -> None:
@@ -45,7 +46,7 @@ def run(exchange: Exchange, steps: int) -> None:
 class Subscriber:
     """Keeps a book as a client has to: apply, cut, compare the checksum."""
 
-    def __init__(self, view: BookView) -> None:
+    def __init__(self, view: BookSnapshot) -> None:
         self.depth = view.depth
         self.bids: Side_ = dict(view.bids)
         self.asks: Side_ = dict(view.asks)
@@ -75,7 +76,7 @@ class Subscriber:
         text = "".join(f"{ticks}{lots}" for ticks, lots in levels)
         self.wrong += crc32(text.encode()) != checksum
 
-    def equals(self, view: BookView) -> bool:
+    def equals(self, view: BookSnapshot) -> bool:
         return list(self.bids.items()) == list(view.bids) and list(self.asks.items()) == list(
             view.asks
         )
@@ -97,7 +98,7 @@ def follow(exchange: Exchange, symbols: Sequence[str], depth: int) -> dict[str, 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_subscriber_that_cuts_its_book_has_the_venues_book_and_every_checksum(depth: int) -> None:
     exchange = make()
-    symbols = tuple(exchange.universe.pairs)
+    symbols = tuple(exchange.listed.pairs)
     subscribers = follow(exchange, symbols, depth)
     run(exchange, 6_000)
     for symbol, subscriber in subscribers.items():
@@ -110,7 +111,7 @@ def test_a_subscriber_that_cuts_its_book_has_the_venues_book_and_every_checksum(
 def test_a_subscriber_that_does_not_cut_its_book_loses_the_checksum() -> None:
     """So no removal is sent for a level that leaves the window."""
     exchange = make(pairs=3)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     for subscriber in subscribers.values():
         subscriber.depth = 10_000
     run(exchange, 3_000)
@@ -119,7 +120,7 @@ def test_a_subscriber_that_does_not_cut_its_book_loses_the_checksum() -> None:
 
 def test_messages_have_several_entries_both_sides_no_order_and_now_and_then_a_price_twice() -> None:
     exchange = make(pairs=3, duplicate_share=0.02)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 25)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 25)
     run(exchange, 6_000)
     every = list(subscribers.values())
     entries, removals = sum(s.entries for s in every), sum(s.removals for s in every)
@@ -134,7 +135,7 @@ def test_messages_have_several_entries_both_sides_no_order_and_now_and_then_a_pr
 def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) -> None:
     market = GeneratedMarket(GeneratedMarketSettings(seed=3, duplicate_share=0.0))
     rules = ExchangeSettings(removals_first=removals_first)
-    exchange = Exchange(Universe.load().select(3), market, ReplayClock(START), rules)
+    exchange = Exchange(ListedPairs.load().select(3), market, ReplayClock(START), rules)
     mixed = 0
 
     def hear(event: ExchangeEvent) -> None:
@@ -145,7 +146,7 @@ def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) 
                 mixed += sets != sorted(sets)
 
     exchange.listen(hear)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     run(exchange, 3_000)
     assert all(subscriber.wrong == 0 for subscriber in subscribers.values())
     assert (mixed == 0) is removals_first
@@ -153,7 +154,7 @@ def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) 
 
 def test_thin_books_have_fewer_than_ten_levels_and_true_checksums() -> None:
     exchange = make(pairs=60, thin_share=1.0)
-    thin = [s for s in exchange.universe.pairs if len(exchange.whole_book(s).bids) < 10]
+    thin = [s for s in exchange.listed.pairs if len(exchange.whole_book(s).bids) < 10]
     assert len(thin) > 5
     subscribers = follow(exchange, thin, 10)
     run(exchange, 6_000)
@@ -163,7 +164,7 @@ def test_thin_books_have_fewer_than_ten_levels_and_true_checksums() -> None:
 
 def test_one_message_can_carry_a_corrupt_checksum_on_purpose() -> None:
     exchange = make(pairs=3)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     exchange.faults.inject("corrupt_checksum", symbol="BTC/USD")
     run(exchange, 600)
     assert subscribers["BTC/USD"].wrong == 1
@@ -191,7 +192,7 @@ def test_a_precision_change_puts_the_subscribed_book_into_other_integers(
     assert subscriber.wrong == 0
     assert subscriber.messages > 100
     assert subscriber.equals(exchange.book("BTC/USD", 10))
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_orders_of_a_pair_end_when_its_precision_changes() -> None:
@@ -223,7 +224,7 @@ def test_status_and_minimum_change_while_books_are_subscribed() -> None:
 def test_nothing_moves_in_maintenance_and_nothing_trades_unless_online() -> None:
     exchange = make(pairs=3, trade_share=0.5)
     heard: list[ExchangeEvent] = []
-    for symbol in exchange.universe.pairs:
+    for symbol in exchange.listed.pairs:
         exchange.watch(symbol, 10)
     exchange.listen(heard.append)
     exchange.set_engine("maintenance")
@@ -252,7 +253,7 @@ def test_our_resting_order_is_seen_by_everybody_and_hit_by_the_market() -> None:
     assert fills
     assert all(fill.is_maker and fill.price == price for fill in fills)
     assert subscriber.wrong == 0
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_trades_are_numbered_without_gaps_and_the_last_thousand_are_kept() -> None:
@@ -309,7 +310,7 @@ def test_an_edge_that_was_taken_is_gone() -> None:
         run(exchange, 1)
     run(exchange, 300)
     assert best_edge(exchange) > 0
-    for symbol in exchange.universe.pairs:
+    for symbol in exchange.listed.pairs:
         for side in (Side.BUY, Side.SELL):
             view, pair = exchange.whole_book(symbol), exchange.pair(symbol)
             ticks = (view.asks if side is Side.BUY else view.bids)[0][0]
@@ -330,7 +331,7 @@ def test_a_seed_gives_the_same_events_and_another_seed_others() -> None:
         exchange = make(seed, wire=seed)
         exchange.open_account("alice", {"USD": D(100_000)})
         heard: list[str] = []
-        for symbol in exchange.universe.pairs:
+        for symbol in exchange.listed.pairs:
             exchange.watch(symbol, 25)
         exchange.listen(lambda event: heard.append(_text(event)))
         for turn in range(20):
@@ -358,14 +359,14 @@ def _text(event: ExchangeEvent) -> str:
 def test_depth_asked_for_changes_nothing_near_the_touch() -> None:
     """Who watches must not move the market, or two runs of one seed would differ."""
 
-    def touch(deep: Callable[[Exchange], object]) -> list[BookView]:
+    def touch(deep: Callable[[Exchange], object]) -> list[BookSnapshot]:
         exchange = make()
         deep(exchange)
         run(exchange, 2_000)
-        return [exchange.book(symbol, 5) for symbol in exchange.universe.pairs]
+        return [exchange.book(symbol, 5) for symbol in exchange.listed.pairs]
 
     plain = touch(lambda exchange: None)
-    deepened = touch(lambda exchange: [exchange.book(s, 500) for s in exchange.universe.pairs])
+    deepened = touch(lambda exchange: [exchange.book(s, 500) for s in exchange.listed.pairs])
     assert [view.asks[0] for view in plain] == [view.asks[0] for view in deepened]
 
 

@@ -11,10 +11,10 @@ from arbitrade.errors import UsageError
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS, Faults
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import Amendment, NewOrder, OrderRef, VenueRefusal
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOL = "SOL/EUR"
@@ -33,7 +33,7 @@ def faults(clock: ReplayClock) -> Faults:
 
 @pytest.fixture
 def exchange(clock: ReplayClock) -> Exchange:
-    made = Exchange(Universe.load().only([SYMBOL]), StillMarket(QUOTES), clock)
+    made = Exchange(ListedPairs.load().only([SYMBOL]), StillMarket(QUOTES), clock)
     made.open_account("alice", {"EUR": D(10_000), "SOL": D(20)})
     return made
 
@@ -147,7 +147,7 @@ def test_a_taker_gets_only_a_share_on_demand(exchange: Exchange, take: Callable[
     order = take()
     assert (order.status, order.filled) == ("canceled", D("0.5"))
     assert take().status == "filled"
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 @pytest.mark.parametrize(("side", "price"), [(Side.BUY, "172.34"), (Side.SELL, "172.25")])
@@ -157,7 +157,7 @@ def test_a_fill_is_worse_than_the_limit_on_demand(
     exchange.faults.inject("worse_fill", value=D(3))
     take(side=side, limit_price=D("172.31" if side is Side.BUY else "172.28"))
     assert exchange.fills("alice")[0].price == D(price)
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_the_fee_is_taken_in_the_other_asset_on_demand(
@@ -167,7 +167,7 @@ def test_the_fee_is_taken_in_the_other_asset_on_demand(
     take()
     take()
     assert [fill.fee_asset for fill in exchange.fills("alice")] == ["SOL", "EUR"]
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_self_trade_prevention_looks_away_on_demand(
@@ -177,4 +177,4 @@ def test_self_trade_prevention_looks_away_on_demand(
     exchange.faults.inject("stp_none")
     assert take(side=Side.SELL, limit_price=D("172.29"), quantity=D(1)).status == "filled"
     assert len(exchange.fills("alice")) == 2
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()

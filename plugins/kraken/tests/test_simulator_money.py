@@ -8,12 +8,12 @@ from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
 from arbitrade_kraken.simulator.exchange.fees import fee_schedules
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
 from arbitrade_kraken.simulator.exchange.rounding import to_nearest
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 DAY = 86_400_000_000_000
@@ -27,7 +27,7 @@ CYCLE = {
 
 def make(volume: str = "0", **settings: object) -> Exchange:
     exchange = Exchange(
-        Universe.load().only(tuple(CYCLE)),
+        ListedPairs.load().only(tuple(CYCLE)),
         StillMarket(CYCLE),
         ReplayClock(START),
         ExchangeSettings(**settings),  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def test_the_worked_cycle_of_three_legs_comes_out_to_the_last_digit() -> None:
         (D("577.73599"), D("1.15547"), "USD"),
     ]
     assert totals(exchange) == {"EUR": D("495.8256"), "SOL": D(0), "USD": D("0.0000")}
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_fees_are_reported_at_cost_precision_and_booked_at_ledger_precision() -> None:
@@ -148,12 +148,12 @@ def test_the_volume_grows_with_trades_but_not_with_pegged_pairs_and_ages_out() -
 
 
 def test_a_maker_rebate_is_a_negative_fee_and_adds_to_the_balance() -> None:
-    universe = Universe.load()
-    symbol = next(
-        p.symbol for p in universe.pairs.values() if p.schedule == "B" and p.quote == "USD"
+    listed = ListedPairs.load()
+    symbol = next(p.symbol for p in listed.pairs.values() if p.schedule == "B" and p.quote == "USD")
+    exchange = Exchange(listed.only([symbol]), StillMarket(), ReplayClock(START))
+    exchange.open_account(
+        "maker", {"USD": D(100_000)}, tier=VerificationTier.PRO, volume=D(10_000_000)
     )
-    exchange = Exchange(universe.only([symbol]), StillMarket(), ReplayClock(START))
-    exchange.open_account("maker", {"USD": D(100_000)}, tier=Tier.PRO, volume=D(10_000_000))
     pair = exchange.pair(symbol)
     price, quantity = pair.tick * 1000, pair.minimum_quantity * 1000
     while price * quantity < 10_000:
@@ -169,7 +169,7 @@ def test_a_maker_rebate_is_a_negative_fee_and_adds_to_the_balance() -> None:
         row for row in exchange.ledger("maker") if row.kind == "trade" and row.asset == "USD"
     )
     assert row.fee < 0
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_a_base_kept_coarser_than_its_quantities_is_booked_in_whole_units() -> None:
@@ -180,12 +180,12 @@ def test_a_base_kept_coarser_than_its_quantities_is_booked_in_whole_units() -> N
     )
     assert row.amount == D("-10.1235")
     assert exchange.fills("alice")[0].quantity == D("10.12345678")
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_the_schedules_are_those_of_january_2026() -> None:
     counts: dict[str, int] = {}
-    for pair in Universe.load().pairs.values():
+    for pair in ListedPairs.load().pairs.values():
         counts[pair.schedule] = counts.get(pair.schedule, 0) + 1
     assert (counts["A"], counts["B"], counts["C"]) == (717, 630, 76)
     assert fee_schedules()["B"].maker[-1][1] == D("-0.02")

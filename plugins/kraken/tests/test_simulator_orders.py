@@ -13,15 +13,17 @@ from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
-    Execution,
     LedgerEntry,
+    OrderEvent,
     PairChanged,
     PublicTrade,
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
@@ -30,7 +32,6 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 SECOND = 1_000_000_000
 START = 1_767_603_600 * SECOND
@@ -53,11 +54,13 @@ class Venue:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ReplayClock(START)
-        universe = Universe.load().only([*QUOTES, "DOGE/BTC"])
+        listed = ListedPairs.load().only([*QUOTES, "DOGE/BTC"])
         settings = ExchangeSettings(**settings)  # type: ignore[assignment]
-        self.exchange = Exchange(universe, StillMarket(QUOTES), self.clock, settings)  # type: ignore[arg-type]
+        self.exchange = Exchange(listed, StillMarket(QUOTES), self.clock, settings)  # type: ignore[arg-type]
         self.exchange.open_account("alice", {"EUR": D(10_000), "SOL": D(20), "USD": D(5_000)})
-        self.exchange.open_account("bob", {"EUR": D(10_000), "SOL": D(20)}, tier=Tier.STARTER)
+        self.exchange.open_account(
+            "bob", {"EUR": D(10_000), "SOL": D(20)}, tier=VerificationTier.STARTER
+        )
         self.events: list[ExchangeEvent] = []
         self.exchange.listen(self.events.append)
 
@@ -72,7 +75,7 @@ class Venue:
         return [
             event.exec_type
             for event in self.events
-            if isinstance(event, Execution) and order_id in (None, event.order.order_id)
+            if isinstance(event, OrderEvent) and order_id in (None, event.order.order_id)
         ]
 
     def refusal(self, **changes: Any) -> str:
@@ -84,7 +87,7 @@ class Venue:
         return [order.order_id for order in self.exchange.open_orders(account)]
 
     def sound(self) -> None:
-        assert Oracle(self.exchange).discrepancies() == ()
+        assert ExchangeOracle(self.exchange).discrepancies() == ()
 
 
 def order(**changes: Any) -> NewOrder:
@@ -332,7 +335,7 @@ def test_a_taker_is_told_pending_new_trade_and_filled_and_the_last_trade_is_part
 ) -> None:
     placed = venue.add(quantity="14.5", limit_price="172.33", time_in_force="ioc")
     assert venue.told() == ["pending_new", "new", "trade", "trade", "filled"]
-    executions = [event for event in venue.events if isinstance(event, Execution)]
+    executions = [event for event in venue.events if isinstance(event, OrderEvent)]
     assert [event.order_status for event in executions] == [
         "pending_new", "new", "partially_filled", "partially_filled", "filled",
     ]  # fmt: skip
@@ -349,13 +352,13 @@ def test_a_trade_brings_two_ledger_rows_after_it_with_one_reference(venue: Venue
     venue.add(quantity="1", limit_price="172.31", time_in_force="ioc")
     kinds = [type(event) for event in venue.events]
     assert kinds == [
-        Execution,
-        Execution,
+        OrderEvent,
+        OrderEvent,
         PublicTrade,
-        Execution,
+        OrderEvent,
         LedgerEntry,
         LedgerEntry,
-        Execution,
+        OrderEvent,
     ]
     first, second = (event for event in venue.events if isinstance(event, LedgerEntry))
     assert first.reference == second.reference == venue.exchange.fills("alice")[0].exec_id
@@ -368,7 +371,10 @@ def test_what_we_take_is_gone_from_the_book(venue: Venue) -> None:
     venue.add(quantity="14.5", limit_price="172.33", time_in_force="ioc")
     view = venue.exchange.book(SOL, 10)
     assert view.asks[0] == (17233, 28_100_000)  # 0.581 − 0.3
-    assert [fill.quantity for fill in Oracle(venue.exchange).taken(SOL)] == [D("14.2"), D("0.3")]
+    assert [fill.quantity for fill in ExchangeOracle(venue.exchange).taken(SOL)] == [
+        D("14.2"),
+        D("0.3"),
+    ]
 
 
 def test_an_ioc_that_fills_partly_ends_canceled_with_what_it_got(venue: Venue) -> None:
@@ -512,7 +518,7 @@ def test_a_fok_order_that_would_meet_its_own_account_takes_nothing(venue: Venue)
 
 def test_a_far_order_of_ours_does_not_pull_the_book_after_it() -> None:
     exchange = Exchange(
-        Universe.load().only([SOL]),
+        ListedPairs.load().only([SOL]),
         GeneratedMarket(GeneratedMarketSettings(seed=2)),
         ReplayClock(START),
     )

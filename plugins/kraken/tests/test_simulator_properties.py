@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import Ladder
-from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, LedgerEntry
+from arbitrade_kraken.simulator.exchange.book import BookSide
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, LedgerEntry, OrderEvent
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
@@ -26,7 +28,6 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.exchange.rounding import to_nearest
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOLS = ("SOL/USD", "SOL/EUR", "EUR/USD")
@@ -45,15 +46,15 @@ class Crowd:
             GeneratedMarketSettings(seed=seed, volatility=2e-4, trade_share=0.3, liquidity=0.02)
         )
         self.exchange = Exchange(
-            Universe.load().only(SYMBOLS),
+            ListedPairs.load().only(SYMBOLS),
             market,
             self.clock,
             ExchangeSettings(seed=seed, **rules),  # type: ignore[arg-type]
         )
         self.events: list[ExchangeEvent] = []
         self.exchange.listen(self.events.append)
-        self.exchange.open_account("alice", BIG, tier=Tier.PRO, volume=D(10_000_000))
-        self.exchange.open_account("bob", SMALL, tier=Tier.PRO)
+        self.exchange.open_account("alice", BIG, tier=VerificationTier.PRO, volume=D(10_000_000))
+        self.exchange.open_account("bob", SMALL, tier=VerificationTier.PRO)
 
     def act(self) -> None:
         acts: list[Callable[[str], object]] = [
@@ -152,7 +153,7 @@ def test_money_is_conserved_to_the_last_digit_and_nothing_goes_negative(
 ) -> None:
     """Per asset: deposits − withdrawals + Σ trades − Σ fees = balance; held and free are ≥ 0."""
     crowd = Crowd(seed, ledger_rounding=rounding, fee_rounding=rounding)
-    oracle = Oracle(crowd.exchange)
+    oracle = ExchangeOracle(crowd.exchange)
     for _ in range(60):
         crowd.act()
         assert oracle.discrepancies() == ()
@@ -184,9 +185,9 @@ def test_events_of_an_order_come_in_the_only_order_they_can(seed: int) -> None:
     crowd = Crowd(seed)
     for _ in range(80):
         crowd.act()
-    stories: dict[str, list[Execution]] = {}
+    stories: dict[str, list[OrderEvent]] = {}
     for event in crowd.events:
-        if isinstance(event, Execution):
+        if isinstance(event, OrderEvent):
             stories.setdefault(event.order.order_id, []).append(event)
     for story in stories.values():
         kinds = [event.exec_type for event in story]
@@ -228,7 +229,7 @@ def test_price_comes_before_time_and_time_before_nothing(
     arrivals: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     """Orders and strangers queue; a taker meets the best price first, there the oldest."""
-    ladder = Ladder(1)
+    ladder = BookSide(1)
     expected: list[tuple[int, int, int]] = []
     for place, (offset, lots) in enumerate(arrivals):
         key = 100 + offset
@@ -257,7 +258,7 @@ def test_price_comes_before_time_and_time_before_nothing(
 def test_a_stranger_never_takes_our_place_in_the_queue(
     changes: list[tuple[int, int]], ours: int
 ) -> None:
-    ladder = Ladder(-1)
+    ladder = BookSide(-1)
     ladder.put(-50, 7)
     order = _order("mine")
     ladder.queue(-50, order, ours)

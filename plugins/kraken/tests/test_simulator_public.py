@@ -12,7 +12,7 @@ import pytest
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator

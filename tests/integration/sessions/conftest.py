@@ -45,8 +45,8 @@ from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.rest import budget
 from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.rates import CallCounters
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -403,7 +403,7 @@ class Bench:
 
     def balances(self) -> dict[str, Decimal]:
         """Return what the venue's own ledger says."""
-        flows = Oracle(self.exchange).flows(self.account)
+        flows = ExchangeOracle(self.exchange).flows(self.account)
         return {asset: flow.closing for asset, flow in flows.items()}
 
     def orders(self) -> dict[str, str]:
@@ -424,7 +424,7 @@ class Bench:
     def assert_money(self, bot: Bot) -> None:
         """The ledger is the venue's to the last digit, and each fill is in it once."""
         self.assert_balances(bot)
-        assert list(Oracle(self.exchange).discrepancies()) == []
+        assert list(ExchangeOracle(self.exchange).discrepancies()) == []
         booked = [record.report.exec_id for record in bot.records(ExecutionBooked)]
         assert len(booked) == len(set(booked))
         assert self.unwritten(bot) <= {"by-hand"}

@@ -10,15 +10,13 @@ from arbitrade.errors import UsageError
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.market import (
-    GeneratedMarket,
-    GeneratedMarketSettings,
-    Market,
-)
-from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.market import Market
+from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, recorded_pairs
 from arbitrade_kraken.simulator.exchange.replayed import public_frames
-from arbitrade_kraken.simulator.exchange.universe import Universe
 from arbitrade_kraken.simulator.faces.server import Addresses, SimulatorServer
 from arbitrade_kraken.simulator.faces.settings import PLENTY, SimulatorSettings
 
@@ -99,7 +97,7 @@ def fund(exchange: Exchange, settings: SimulatorSettings) -> None:
     """
     balances = settings.balances
     if balances is None:
-        listed = exchange.universe.assets
+        listed = exchange.listed.assets
         balances = {asset: amount for asset, amount in PLENTY.items() if asset in listed}
     exchange.open_account(settings.account, balances)
 
@@ -111,24 +109,24 @@ def build_exchange(settings: SimulatorSettings, clock: MovableClock) -> Exchange
         UsageError: A symbol is not listed, or the recording can't be used.
     """
     rules = settings.exchange or ExchangeSettings(seed=settings.seed)
-    universe, market = _market(settings)
-    return Exchange(universe, market, clock, rules)
+    listed, market = _market(settings)
+    return Exchange(listed, market, clock, rules)
 
 
-def _market(settings: SimulatorSettings) -> tuple[Universe, Market]:
-    universe = Universe.load()
+def _market(settings: SimulatorSettings) -> tuple[ListedPairs, Market]:
+    listed = ListedPairs.load()
     if settings.recording is not None:
-        return _recorded_market(settings.recording, universe)
+        return _recorded_market(settings.recording, listed)
     if settings.symbols:
-        universe = universe.only(settings.symbols)
+        listed = listed.only(settings.symbols)
     elif settings.pairs:
-        universe = universe.select(settings.pairs)
+        listed = listed.select(settings.pairs)
     market = settings.market or GeneratedMarketSettings(seed=settings.seed)
-    return universe, GeneratedMarket(market)
+    return listed, GeneratedMarket(market)
 
 
-def _recorded_market(path: Path, universe: Universe) -> tuple[Universe, Market]:
-    recorded = universe_of(public_frames(path), universe)
+def _recorded_market(path: Path, listed: ListedPairs) -> tuple[ListedPairs, Market]:
+    recorded = recorded_pairs(public_frames(path), listed)
     if not recorded.pairs:
         raise UsageError(f"{path}: has no book of a pair the venue lists; choose another recording")
     return recorded, RecordedMarket(public_frames(path))

@@ -8,8 +8,8 @@ import attrs
 
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.fees import Volume
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
 
 if TYPE_CHECKING:
     from arbitrade_kraken.simulator.exchange.rates import TradingCounters
@@ -39,7 +39,7 @@ class Holding:
 
 
 @attrs.define(eq=False)
-class Account:
+class CustomerAccount:
     """One customer.  Only the exchange changes it; ask `Exchange` for copies.
 
     Args:
@@ -53,7 +53,7 @@ class Account:
     """
 
     name: str
-    tier: Tier
+    tier: VerificationTier
     country: str
     volume: Volume
     counters: "TradingCounters"
@@ -62,7 +62,7 @@ class Account:
     orders: dict[str, Order] = attrs.field(factory=dict)
     standing: dict[str, Order] = attrs.field(factory=dict)
     clients: dict[str, str] = attrs.field(factory=dict)
-    fills: list[Fill] = attrs.field(factory=list)
+    fills: list[OrderFill] = attrs.field(factory=list)
     ledger: list[LedgerEntry] = attrs.field(factory=list)
     opening: dict[str, Decimal] = attrs.field(factory=dict)
     dead_man_s: int | None = None

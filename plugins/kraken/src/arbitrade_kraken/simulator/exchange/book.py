@@ -28,7 +28,7 @@ class Chunk:
         self.order = order
 
 
-class Ladder:
+class BookSide:
     """One side.  `keys` ascend from the best: ticks for asks, negated ticks for bids.
 
     Only levels with an order of ours have a queue; at any other level the quantity is one number.
@@ -199,15 +199,15 @@ class Ladder:
         self.digits = "".join([f"{sign * key}{lots[key]}" for key in self.keys[:CHECKED]])
 
 
-class VenueBook:
+class MatchingBook:
     """Both sides of one pair."""
 
     __slots__ = ("asks", "bids", "symbol", "time_ns", "watchers")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self.bids = Ladder(-1)
-        self.asks = Ladder(1)
+        self.bids = BookSide(-1)
+        self.asks = BookSide(1)
         self.time_ns = 0
         """Of the last change."""
         self.watchers: dict[int, int] = {}

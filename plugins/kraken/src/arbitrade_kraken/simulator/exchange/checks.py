@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.orders import NewOrder, VenueRefusal
 from arbitrade_kraken.simulator.exchange.rounding import decimals_of, is_multiple, product
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 
 DEFAULT_DEADLINE_NS = 5_000_000_000
 _LATEST_DEADLINE_NS = 60_000_000_000

@@ -12,7 +12,7 @@ class Reasons:
 
     user: str = "User requested"
     rest: str = "Immediate or cancel"
-    all_or_nothing: str = "Fill or kill"
+    all_or_nothing: str = "OrderFill or kill"
     self_trade: str = "Self trade prevention"
     protection: str = "Market price protection"
     exhausted: str = "Insufficient liquidity"

@@ -22,13 +22,13 @@ import attrs
 from arbitrade.errors import UsageError
 from arbitrade.models import Level, Side
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.accounts import Account, Holding
-from arbitrade_kraken.simulator.exchange.book import VenueBook
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount, Holding
+from arbitrade_kraken.simulator.exchange.book import MatchingBook
 from arbitrade_kraken.simulator.exchange.checks import is_matching
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings, Reasons
 from arbitrade_kraken.simulator.exchange.events import (
     BookChanged,
-    BookView,
+    BookSnapshot,
     EngineChanged,
     ExchangeEvent,
     LedgerEntry,
@@ -38,7 +38,8 @@ from arbitrade_kraken.simulator.exchange.events import (
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.fees import FeeQuote, Volume
 from arbitrade_kraken.simulator.exchange.ids import Identifiers
-from arbitrade_kraken.simulator.exchange.keys import TRADING_PERMISSIONS, ApiKey, Tier
+from arbitrade_kraken.simulator.exchange.keys import TRADING_PERMISSIONS, ApiKey, VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import AssetFacts, ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.market import Market
 from arbitrade_kraken.simulator.exchange.matching import Matching
 from arbitrade_kraken.simulator.exchange.order_entry import (
@@ -51,9 +52,9 @@ from arbitrade_kraken.simulator.exchange.order_entry import (
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
-    Fill,
     NewOrder,
     Order,
+    OrderFill,
     OrderRef,
     VenueRefusal,
 )
@@ -61,7 +62,6 @@ from arbitrade_kraken.simulator.exchange.rates import CallCounters, TradingCount
 from arbitrade_kraken.simulator.exchange.rounding import decimals_of, to_nearest
 from arbitrade_kraken.simulator.exchange.settlement import Settlement
 from arbitrade_kraken.simulator.exchange.trades import TradeTape
-from arbitrade_kraken.simulator.exchange.universe import AssetFacts, PairFacts, Universe
 
 __all__ = [
     "Amended",
@@ -91,13 +91,13 @@ class Exchange:
 
     def __init__(
         self,
-        universe: Universe,
+        listed: ListedPairs,
         market: Market,
         clock: Clock,
         settings: ExchangeSettings | None = None,
     ) -> None:
         self._settings = settings if settings is not None else ExchangeSettings()
-        self._universe = universe
+        self._universe = listed
         self._market = market
         self._clock = clock
         self._listeners: tuple[Callable[[ExchangeEvent], None], ...] = ()
@@ -106,14 +106,14 @@ class Exchange:
         self._ids = Identifiers(self._settings.seed)
         self._rng = Random(f"{self._settings.seed} wire")  # noqa: S311 - no secrets
         self._engine = "online"
-        self._pairs = dict(universe.pairs)
-        self._accounts: dict[str, Account] = {}
+        self._pairs = dict(listed.pairs)
+        self._accounts: dict[str, CustomerAccount] = {}
         self._keys: dict[str, ApiKey] = {}
-        self._books: dict[str, VenueBook] = {}
+        self._books: dict[str, MatchingBook] = {}
         self._still: dict[str, bool] = {}
         self._tape = TradeTape()
         self._settlement = Settlement(
-            universe, self._settings, clock, self._ids, self._faults, self._emit, self._usd_price
+            listed, self._settings, clock, self._ids, self._faults, self._emit, self._usd_price
         )
         self._matching = Matching(
             self._books,
@@ -138,7 +138,7 @@ class Exchange:
             self._ids,
             lambda: self._engine,
         )
-        self._books.update(market.open(universe, self._matching))
+        self._books.update(market.open(listed, self._matching))
         now = clock.now_ns()
         for book in self._books.values():
             book.settle()
@@ -203,7 +203,7 @@ class Exchange:
     # ── what is listed ───────────────────────────────────────────────────────────────────────────
 
     @property
-    def universe(self) -> Universe:
+    def listed(self) -> ListedPairs:
         """Names; for rules that change while running ask `pair`."""
         return self._universe
 
@@ -243,13 +243,13 @@ class Exchange:
         self.pair(symbol)
         self._books[symbol].unwatch(depth)
 
-    def book(self, symbol: str, depth: int) -> BookView:
+    def book(self, symbol: str, depth: int) -> BookSnapshot:
         """Return the book now, at most `depth` levels a side; any depth up to 1000."""
         self.pair(symbol)
         book = self._books[symbol]
         self._market.deepen(book, depth)
         self._tell(book)
-        return BookView(
+        return BookSnapshot(
             symbol,
             depth,
             book.bids.levels(depth),
@@ -258,14 +258,14 @@ class Exchange:
             book.time_ns,
         )
 
-    def whole_book(self, symbol: str) -> BookView:
+    def whole_book(self, symbol: str) -> BookSnapshot:
         """Return all levels there are now, without asking the market for more."""
         self.pair(symbol)
         book = self._books[symbol]
         self._tell(book)
         depth = max(len(book.bids.keys), len(book.asks.keys))
         bids, asks = book.bids.levels(depth), book.asks.levels(depth)
-        return BookView(symbol, depth, bids, asks, book.checksum(), book.time_ns)
+        return BookSnapshot(symbol, depth, bids, asks, book.checksum(), book.time_ns)
 
     def public_trades(self, symbol: str, count: int = 50) -> Sequence[PublicTrade]:
         """Return the last trades, oldest first; at most 1000 are kept."""
@@ -279,10 +279,10 @@ class Exchange:
         name: str,
         balances: Mapping[str, Decimal] | None = None,
         *,
-        tier: Tier | None = None,
+        tier: VerificationTier | None = None,
         volume: Decimal = Decimal(0),
         country: str = "",
-    ) -> Account:
+    ) -> CustomerAccount:
         """Open an account; `balances` (v2 asset → amount) are booked as deposits.
 
         Args:
@@ -297,16 +297,16 @@ class Exchange:
         """
         if name in self._accounts:
             raise UsageError(f"account: {name!r} is open already; choose another name")
-        chosen = tier if tier is not None else Tier.INTERMEDIATE
+        chosen = tier if tier is not None else VerificationTier.INTERMEDIATE
         counters = TradingCounters(chosen, self._settings.domain_limit)
-        account = Account(name, chosen, country, Volume(volume), counters)
+        account = CustomerAccount(name, chosen, country, Volume(volume), counters)
         self._accounts[name] = account
         for asset, amount in (balances or {}).items():
             self.deposit(name, asset, amount)
             account.opening[asset] = amount
         return account
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str) -> CustomerAccount:
         """Return an account.
 
         Raises:
@@ -317,7 +317,7 @@ class Exchange:
             raise UsageError(f"account: {name!r} is not open; open it first")
         return account
 
-    def accounts(self) -> Sequence[Account]:
+    def accounts(self) -> Sequence[CustomerAccount]:
         """Return all accounts."""
         return tuple(self._accounts.values())
 
@@ -418,7 +418,7 @@ class Exchange:
         closed.sort(key=lambda order: -(order.closed_ns or 0))
         return tuple(order.copy() for order in closed)
 
-    def fills(self, account: str) -> Sequence[Fill]:
+    def fills(self, account: str) -> Sequence[OrderFill]:
         """Return all fills, oldest first."""
         return tuple(self.account(account).fills)
 
@@ -594,7 +594,7 @@ class Exchange:
         self,
         account: str,
         method: str,
-        act: Callable[[OrderEntry, Account], T],
+        act: Callable[[OrderEntry, CustomerAccount], T],
         symbol: str | None = None,
     ) -> T:
         """Carry out an order method between the two faults that pretend it was not."""
@@ -621,7 +621,7 @@ class Exchange:
         for symbol in symbols:
             self._tell(self._books[symbol])
 
-    def _tell(self, book: VenueBook) -> None:
+    def _tell(self, book: MatchingBook) -> None:
         """Tell subscribers of every depth what changed in a book."""
         if not book.has_changed:
             return

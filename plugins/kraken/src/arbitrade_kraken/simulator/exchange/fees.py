@@ -11,7 +11,7 @@ import attrs
 
 _MONTH_NS = 30 * 86_400 * 1_000_000_000
 
-type Ladder = Sequence[tuple[Decimal, Decimal]]
+type FeeSteps = Sequence[tuple[Decimal, Decimal]]
 """(30-day volume in USD from which it holds, percent), ascending."""
 
 
@@ -51,15 +51,15 @@ class FeeQuote:
 
 
 @attrs.frozen
-class FeeSchedule:
+class TieredFees:
     """Both ladders of a schedule.
 
     Args:
         counts: Trades under it count towards the 30-day volume.
     """
 
-    taker: Ladder
-    maker: Ladder
+    taker: FeeSteps
+    maker: FeeSteps
     counts: bool
 
     def quote(self, symbol: str, volume: Decimal) -> FeeQuote:
@@ -88,7 +88,7 @@ class Volume:
 
 
 @cache
-def fee_schedules() -> Mapping[str, FeeSchedule]:
+def fee_schedules() -> Mapping[str, TieredFees]:
     """Return the packaged schedules by letter: A, B, C and those of a few pairs of their own."""
     ladders: dict[tuple[str, str], list[tuple[Decimal, Decimal]]] = {}
     content = files("arbitrade_kraken.simulator.exchange").joinpath("data", "fees.csv").read_text()
@@ -97,7 +97,7 @@ def fee_schedules() -> Mapping[str, FeeSchedule]:
         ladder.append((Decimal(row["volume"]), Decimal(row["percent"])))
     letters = {letter for letter, _ in ladders}
     return {
-        letter: FeeSchedule(
+        letter: TieredFees(
             tuple(ladders[letter, "taker"]),
             tuple(ladders[letter, "maker"]),
             # Pegged pairs start below the usual 0.40 and don't earn tiers elsewhere.
@@ -107,7 +107,7 @@ def fee_schedules() -> Mapping[str, FeeSchedule]:
     }
 
 
-def _side(ladder: Ladder, volume: Decimal) -> FeeSide:
+def _side(ladder: FeeSteps, volume: Decimal) -> FeeSide:
     at = max(place for place, (start, _) in enumerate(ladder) if start <= max(volume, Decimal(0)))
     following = ladder[at + 1] if at + 1 < len(ladder) else None
     percents = [percent for _, percent in ladder]

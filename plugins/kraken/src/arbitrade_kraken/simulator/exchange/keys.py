@@ -18,7 +18,7 @@ TRADING_PERMISSIONS = frozenset(
 """What a trading key has, in the words of `GetApiKeyInfo`."""
 
 
-class Tier(enum.Enum):
+class VerificationTier(enum.Enum):
     """Verification tier: it sets the rate counters."""
 
     STARTER = "starter"

@@ -5,16 +5,16 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.accounts import Account
-from arbitrade_kraken.simulator.exchange.book import Chunk, Ladder, VenueBook
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
+from arbitrade_kraken.simulator.exchange.book import BookSide, Chunk, MatchingBook
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, PublicTrade
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, OrderEvent, PublicTrade
 from arbitrade_kraken.simulator.exchange.faults import Faults
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.market import Market
 from arbitrade_kraken.simulator.exchange.orders import Order
 from arbitrade_kraken.simulator.exchange.settlement import Settlement
 from arbitrade_kraken.simulator.exchange.trades import TradeTape
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 
 _NO_BOUND = 1 << 190
 
@@ -24,9 +24,9 @@ class Matching:
 
     def __init__(
         self,
-        books: Mapping[str, VenueBook],
+        books: Mapping[str, MatchingBook],
         pairs: Mapping[str, PairFacts],
-        accounts: Mapping[str, Account],
+        accounts: Mapping[str, CustomerAccount],
         market: Market,
         settlement: Settlement,
         settings: ExchangeSettings,
@@ -45,7 +45,7 @@ class Matching:
         self._faults = faults
         self._tape = tape
         self._emit = emit
-        self._places: dict[str, tuple[Ladder, int]] = {}
+        self._places: dict[str, tuple[BookSide, int]] = {}
 
     # ── our orders ───────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +62,7 @@ class Matching:
         # For bids keys are negative, so that one formula bounds both sides.
         return best + int(abs(best) * self._settings.protection)
 
-    def opposite(self, symbol: str, side: Side) -> Ladder:
+    def opposite(self, symbol: str, side: Side) -> BookSide:
         """Return the side of the book that an order takes from."""
         book = self._books[symbol]
         return book.asks if side is Side.BUY else book.bids
@@ -158,12 +158,12 @@ class Matching:
         account, now = self._accounts[order.account], self._clock.now_ns()
         counter = account.counters.value(order.symbol, now)
         self._emit(
-            Execution(account.name, kind, order.status, order.copy(), None, reason, counter, now)
+            OrderEvent(account.name, kind, order.status, order.copy(), None, reason, counter, now)
         )
 
     # ── strangers ────────────────────────────────────────────────────────────────────────────────
 
-    def arrive(self, book: VenueBook, side: Side, key: int, lots: int) -> int:
+    def arrive(self, book: MatchingBook, side: Side, key: int, lots: int) -> int:
         """Let a stranger's limit order match ours that cross it; return the lots left to rest.
 
         `key` is that of the side it would rest on, so it takes what stands at `-key` or better.
@@ -176,19 +176,19 @@ class Matching:
             lots = self._strangers_take(book, opposite, best, side, lots, "limit")
         return lots
 
-    def hit(self, book: VenueBook, taker: Side, lots: int) -> None:
+    def hit(self, book: MatchingBook, taker: Side, lots: int) -> None:
         """Let a stranger's market order take from the best prices."""
         opposite = book.asks if taker is Side.BUY else book.bids
         while lots and opposite.keys:
             lots = self._strangers_take(book, opposite, opposite.keys[0], taker, lots, "market")
 
-    def take_strangers(self, book: VenueBook, taker: Side, key: int, lots: int) -> None:
+    def take_strangers(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
         """Let a stranger take up to so many lots from one price."""
         opposite = book.asks if taker is Side.BUY else book.bids
         self._strangers_take(book, opposite, key, taker, lots, "limit")
 
     def _strangers_take(
-        self, book: VenueBook, opposite: Ladder, key: int, taker: Side, lots: int, kind: str
+        self, book: MatchingBook, opposite: BookSide, key: int, taker: Side, lots: int, kind: str
     ) -> int:
         for chunk in opposite.waiting(key):
             taken = min(lots, chunk.lots)
@@ -229,7 +229,13 @@ class Matching:
         return None if fault is None or not order.is_open else self._settings.reasons.rest
 
     def _trade(
-        self, book: VenueBook, opposite: Ladder, key: int, chunk: Chunk, order: Order, taken: int
+        self,
+        book: MatchingBook,
+        opposite: BookSide,
+        key: int,
+        chunk: Chunk,
+        order: Order,
+        taken: int,
     ) -> None:
         opposite.take(key, chunk, taken)
         trade_id = self._print(book.symbol, order.side, key, taken, order.order_type)
@@ -273,7 +279,7 @@ class Matching:
             self.end(resting, self._settings.reasons.self_trade)
         return order.stp_type in ("cancel_newest", "cancel_both")
 
-    def _takeable(self, opposite: Ladder, key: int, order: Order) -> tuple[int, bool]:
+    def _takeable(self, opposite: BookSide, key: int, order: Order) -> tuple[int, bool]:
         """Return the lots an order finds at a price, and whether it ends there on its own order."""
         if key not in opposite.own:
             return opposite.lots[key], False

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade.protocols import Flow
-from arbitrade_kraken.simulator.exchange.accounts import Account
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
 from arbitrade_kraken.simulator.exchange.checks import is_matching
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill
+from arbitrade_kraken.simulator.exchange.orders import OrderFill
 
 ZERO = Decimal(0)
 
@@ -22,7 +22,7 @@ _KINDS = ("deposit", "withdrawal", "trade")
 _NOTHING = Flow(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
-class Oracle:
+class ExchangeOracle:
     """Knows what the exchange knows."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -44,7 +44,7 @@ class Oracle:
                 found["fee"] += row.fee
         return {name: _flow(found, owner.opening.get(name, ZERO)) for name, found in sums.items()}
 
-    def taken(self, symbol: str) -> Sequence[Fill]:
+    def taken(self, symbol: str) -> Sequence[OrderFill]:
         """Return the fills of a pair that took, of all accounts, in the order they happened."""
         fills = [
             fill
@@ -61,11 +61,11 @@ class Oracle:
             found += self._of_balances(account)
             found += self._of_orders(account)
             found += self._of_fills(account)
-        for symbol in self._exchange.universe.pairs:
+        for symbol in self._exchange.listed.pairs:
             found += self._of_book(symbol)
         return tuple(found)
 
-    def _of_balances(self, account: Account) -> Iterator[str]:
+    def _of_balances(self, account: CustomerAccount) -> Iterator[str]:
         running: dict[tuple[str, str], Decimal] = {}
         for row in account.ledger:
             place = (row.asset, row.wallet)
@@ -79,7 +79,7 @@ class Oracle:
             if holding.held < 0 or holding.available < 0:
                 yield f"{account.name}: {asset} holds {holding.held} of {holding.total}"
 
-    def _of_orders(self, account: Account) -> Iterator[str]:
+    def _of_orders(self, account: CustomerAccount) -> Iterator[str]:
         held: dict[str, Decimal] = {}
         for order in account.orders.values():
             if order.is_open is not (order.order_id in account.standing):
@@ -93,7 +93,7 @@ class Oracle:
             if account.held(asset) != amount:
                 yield f"{account.name}: {asset} held {account.held(asset)}, orders say {amount}"
 
-    def _of_fills(self, account: Account) -> Iterator[str]:
+    def _of_fills(self, account: CustomerAccount) -> Iterator[str]:
         rows: dict[str, int] = {}
         for row in account.ledger:
             rows[row.reference] = rows.get(row.reference, 0) + 1

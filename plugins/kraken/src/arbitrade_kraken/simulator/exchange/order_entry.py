@@ -13,7 +13,7 @@ import attrs
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
 from arbitrade_kraken.simulator.exchange import rates
-from arbitrade_kraken.simulator.exchange.accounts import Account
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
 from arbitrade_kraken.simulator.exchange.checks import (
     DEFAULT_DEADLINE_NS,
     check_cancels,
@@ -30,6 +30,7 @@ from arbitrade_kraken.simulator.exchange.checks import (
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.ids import Identifiers
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.matching import Matching
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
@@ -41,7 +42,6 @@ from arbitrade_kraken.simulator.exchange.orders import (
 )
 from arbitrade_kraken.simulator.exchange.rounding import decimals_of, product
 from arbitrade_kraken.simulator.exchange.settlement import Settlement
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 
 _SECOND_NS = 1_000_000_000
 
@@ -93,7 +93,7 @@ class OrderEntry:
     def __init__(
         self,
         pairs: Mapping[str, PairFacts],
-        accounts: Mapping[str, Account],
+        accounts: Mapping[str, CustomerAccount],
         matching: Matching,
         settlement: Settlement,
         settings: ExchangeSettings,
@@ -122,14 +122,14 @@ class OrderEntry:
 
     # ── add ──────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, account: Account, request: NewOrder) -> Placed:
+    def add(self, account: CustomerAccount, request: NewOrder) -> Placed:
         """Take one order."""
         pair = self._pair(request.symbol)
         self._charge(account, pair.symbol, rates.ADD)
         self._validate(account, pair, request)
         return self._enter(account, pair, request)
 
-    def add_batch(self, account: Account, requests: Sequence[NewOrder]) -> Sequence[Placed]:
+    def add_batch(self, account: CustomerAccount, requests: Sequence[NewOrder]) -> Sequence[Placed]:
         """Take a batch: validation refuses all, the engine refuses single rows."""
         if not 2 <= len(requests) <= 15:
             raise invalid("orders")
@@ -151,7 +151,7 @@ class OrderEntry:
                 rows.append(Placed(None, describe(request, pair), str(refusal)))
         return rows
 
-    def _validate(self, account: Account, pair: PairFacts, request: NewOrder) -> None:
+    def _validate(self, account: CustomerAccount, pair: PairFacts, request: NewOrder) -> None:
         check_order(request, pair, self._settings, self._clock.now_ns())
         check_country(pair, account.country, self._settings)
         check_state(
@@ -165,7 +165,11 @@ class OrderEntry:
             raise VenueRefusal(self._settings.duplicate_client_id)
 
     def _enter(
-        self, account: Account, pair: PairFacts, request: NewOrder, replaces: str | None = None
+        self,
+        account: CustomerAccount,
+        pair: PairFacts,
+        request: NewOrder,
+        replaces: str | None = None,
     ) -> Placed:
         """Check what the engine checks; then place and match."""
         standing = sum(order.symbol == pair.symbol for order in account.standing.values())
@@ -198,7 +202,7 @@ class OrderEntry:
         self._matching.run(order, is_matching=self._is_matching(pair))
         return Placed(order.copy(), description)
 
-    def _make(self, account: Account, pair: PairFacts, request: NewOrder) -> Order:
+    def _make(self, account: CustomerAccount, pair: PairFacts, request: NewOrder) -> Order:
         now = self._clock.now_ns()
         received = request.received_ns if request.received_ns is not None else now
         in_base = request.fee_preference == "base" or (
@@ -234,7 +238,7 @@ class OrderEntry:
         order.quantity = order.quantity.quantize(Decimal(1).scaleb(-pair.lot_decimals))
         return order
 
-    def _needed(self, account: Account, pair: PairFacts, order: Order) -> Decimal:
+    def _needed(self, account: CustomerAccount, pair: PairFacts, order: Order) -> Decimal:
         if order.limit_price is not None:
             cost = product(order.quantity, order.limit_price)
         else:
@@ -243,7 +247,7 @@ class OrderEntry:
 
     # ── change ───────────────────────────────────────────────────────────────────────────────────
 
-    def amend(self, account: Account, amendment: Amendment) -> Amended:
+    def amend(self, account: CustomerAccount, amendment: Amendment) -> Amended:
         """Change an order in place: quantity down keeps its place, anything else goes back."""
         order = self._standing(account, amendment.ref)
         pair = self._pairs[order.symbol]
@@ -313,7 +317,7 @@ class OrderEntry:
 
     def _rehold(
         self,
-        account: Account,
+        account: CustomerAccount,
         pair: PairFacts,
         order: Order,
         quantity: Decimal,
@@ -337,7 +341,7 @@ class OrderEntry:
         order.aged_ns = self._clock.now_ns()
         order.status = "partially_filled" if order.filled else "new"
 
-    def edit(self, account: Account, edit: Edit) -> Placed:
+    def edit(self, account: CustomerAccount, edit: Edit) -> Placed:
         """Cancel an order and place another with a new id."""
         order = self._standing(account, edit.ref)
         pair = self._pair(edit.symbol)
@@ -380,7 +384,7 @@ class OrderEntry:
 
     # ── cancel ───────────────────────────────────────────────────────────────────────────────────
 
-    def cancel(self, account: Account, refs: Sequence[OrderRef]) -> Sequence[CancelResult]:
+    def cancel(self, account: CustomerAccount, refs: Sequence[OrderRef]) -> Sequence[CancelResult]:
         """Cancel each of these; a row for each order."""
         rows: list[CancelResult] = []
         for ref in refs:
@@ -397,7 +401,7 @@ class OrderEntry:
                     rows.append(CancelResult(ref, None, str(refusal)))
         return rows
 
-    def cancel_batch(self, account: Account, refs: Sequence[OrderRef]) -> int:
+    def cancel_batch(self, account: CustomerAccount, refs: Sequence[OrderRef]) -> int:
         """Cancel 2 to 50; carried out even if it overshoots the counter."""
         if not 2 <= len(refs) <= 50:
             raise invalid("orders")
@@ -406,11 +410,11 @@ class OrderEntry:
         orders = [order for ref in refs for order in self._find_standing(account, ref)]
         return self._cancel_these(account, {order.order_id: order for order in orders})
 
-    def cancel_all(self, account: Account) -> int:
+    def cancel_all(self, account: CustomerAccount) -> int:
         """Cancel everything that stands."""
         return self._cancel_these(account, dict(account.standing))
 
-    def cancel_all_after(self, account: Account, timeout_s: int) -> DeadManSwitch:
+    def cancel_all_after(self, account: CustomerAccount, timeout_s: int) -> DeadManSwitch:
         """Arm or disarm the dead man's switch; whole seconds."""
         if not 0 <= timeout_s < 86_400:
             raise invalid("timeout")
@@ -440,7 +444,7 @@ class OrderEntry:
             if order.is_open:
                 self._matching.run(order, is_matching=True)
 
-    def _cancel_these(self, account: Account, orders: Mapping[str, Order]) -> int:
+    def _cancel_these(self, account: CustomerAccount, orders: Mapping[str, Order]) -> int:
         count = 0
         for order in orders.values():
             try:
@@ -452,7 +456,7 @@ class OrderEntry:
 
     def _cancel_one(
         self,
-        account: Account,
+        account: CustomerAccount,
         order: Order,
         *,
         is_counted: bool,
@@ -505,12 +509,12 @@ class OrderEntry:
             raise VenueRefusal("EQuery:Unknown asset pair")
         return pair
 
-    def _charge(self, account: Account, symbol: str, points: Decimal) -> None:
+    def _charge(self, account: CustomerAccount, symbol: str, points: Decimal) -> None:
         now = self._clock.now_ns()
         account.counters.check(symbol, now)
         account.counters.add(symbol, points, now)
 
-    def _find_standing(self, account: Account, ref: OrderRef) -> Sequence[Order]:
+    def _find_standing(self, account: CustomerAccount, ref: OrderRef) -> Sequence[Order]:
         if ref.order_id is not None:
             order = account.standing.get(ref.order_id)
             return () if order is None else (order,)
@@ -521,7 +525,7 @@ class OrderEntry:
             return ()
         return tuple(o for o in account.standing.values() if o.userref == ref.userref)
 
-    def _standing(self, account: Account, ref: OrderRef) -> Order:
+    def _standing(self, account: CustomerAccount, ref: OrderRef) -> Order:
         found = self._find_standing(account, ref)
         if not found:
             raise VenueRefusal(self._settings.gone_order)

@@ -104,7 +104,7 @@ class Edit:
 
 
 @attrs.frozen(kw_only=True)
-class Fill:
+class OrderFill:
     """One fill of one of our orders.
 
     Args:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import Ladder, VenueBook
+from arbitrade_kraken.simulator.exchange.book import BookSide, MatchingBook
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.market import Floor
-from arbitrade_kraken.simulator.exchange.universe import PairFacts, Universe
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 type Quotes = Sequence[tuple[str, str]]
@@ -26,27 +26,27 @@ class StillMarket:
         self._quotes = dict(quotes or {})
         self._worths: Mapping[str, float] = {}
 
-    def open(self, universe: Universe, floor: Floor) -> dict[str, VenueBook]:
+    def open(self, listed: ListedPairs, floor: Floor) -> dict[str, MatchingBook]:
         """See `Market`."""
-        self._worths = asset_worths(universe)
-        books = {symbol: VenueBook(symbol) for symbol in universe.pairs}
+        self._worths = asset_worths(listed)
+        books = {symbol: MatchingBook(symbol) for symbol in listed.pairs}
         for symbol, (bids, asks) in self._quotes.items():
-            pair = universe.pairs[symbol]
+            pair = listed.pairs[symbol]
             _fill(books[symbol].bids, bids, pair)
             _fill(books[symbol].asks, asks, pair)
         return books
 
-    def step(self, is_matching: Mapping[str, bool]) -> VenueBook | None:
+    def step(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
         """See `Market`: nothing moves."""
         return None
 
-    def deepen(self, book: VenueBook, depth: int) -> None:
+    def deepen(self, book: MatchingBook, depth: int) -> None:
         """See `Market`: there is no more."""
 
-    def on_taken(self, book: VenueBook, taker: Side, key: int, lots: int) -> None:
+    def on_taken(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
         """See `Market`."""
 
-    def on_rescaled(self, book: VenueBook, pair: PairFacts) -> None:
+    def on_rescaled(self, book: MatchingBook, pair: PairFacts) -> None:
         """See `Market`."""
 
     def worth(self, asset: str) -> float:
@@ -54,7 +54,7 @@ class StillMarket:
         return self._worths[asset]
 
 
-def _fill(side: Ladder, quotes: Quotes, pair: PairFacts) -> None:
+def _fill(side: BookSide, quotes: Quotes, pair: PairFacts) -> None:
     for price, quantity in quotes:
         ticks = int(Decimal(price).scaleb(pair.price_decimals))
         side.put(side.sign * ticks, int(Decimal(quantity).scaleb(pair.lot_decimals)))

@@ -4,7 +4,7 @@ The answer the list of pairs comes from has no prices.  Minimum quantities do: t
 around a few units of currency.
 """
 
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 
 _KNOWN = {
     "USD": 1.0, "EUR": 1.16, "GBP": 1.34, "AUD": 0.668, "CAD": 0.727, "CHF": 1.259, "JPY": 0.00642,
@@ -19,16 +19,16 @@ _TICKS = 300
 """A price has at least so many ticks."""
 
 
-def asset_worths(universe: Universe) -> dict[str, float]:
+def asset_worths(listed: ListedPairs) -> dict[str, float]:
     """Return a worth in USD for every asset of the universe, the same on every machine."""
-    worths = {name: _KNOWN[name] for name in universe.assets if name in _KNOWN}
-    for pair in universe.pairs.values():
+    worths = {name: _KNOWN[name] for name in listed.assets if name in _KNOWN}
+    for pair in listed.pairs.values():
         if pair.base not in _KNOWN:
             guess = _MINIMUM_USD / float(pair.minimum_quantity)
             worths.setdefault(pair.base, 1.0 if "USD" in pair.base else guess)
-    for name in universe.assets:
+    for name in listed.assets:
         worths.setdefault(name, 1.0)
-    for pair in universe.pairs.values():
+    for pair in listed.pairs.values():
         if pair.base not in _KNOWN:
             least = _TICKS * float(pair.tick) * worths[pair.quote]
             worths[pair.base] = max(worths[pair.base], least)

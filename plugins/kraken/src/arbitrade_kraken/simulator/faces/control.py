@@ -14,15 +14,15 @@ from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.frames import Levels, units
 from arbitrade_kraken.simulator.faces.wire import dumps
 
 type Row = dict[str, object]
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-type Action = Callable[["Wishes"], object]
+type ControlAction = Callable[["Wishes"], object]
 
 
 class Control:
@@ -41,7 +41,7 @@ class Control:
         about: Callable[[], Row],
     ) -> None:
         self._exchange = exchange
-        self._oracle_of_all = Oracle(exchange)
+        self._oracle_of_all = ExchangeOracle(exchange)
         self._clock = clock
         self._poke = poke
         self._about = about
@@ -72,7 +72,7 @@ class Control:
             get("/control/book/{base}/{quote}", self._answer(self._book)),
         ]
 
-    def _answer(self, action: Action) -> Handler:
+    def _answer(self, action: ControlAction) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 wishes = await Wishes.of(request)
@@ -170,7 +170,7 @@ class Control:
         self._exchange.open_account(
             name,
             {asset: _decimal("balances", amount) for asset, amount in balances.items()},
-            tier=None if tier is None else Tier(tier),
+            tier=None if tier is None else VerificationTier(tier),
             volume=wishes.number("volume") or Decimal(0),
             country=wishes.optional("country") or "",
         )

@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.accounts import Holding
-from arbitrade_kraken.simulator.exchange.events import Execution, LedgerEntry
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.events import LedgerEntry, OrderEvent
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.wire import fixed, whole_seconds
 
 type Row = dict[str, object]
@@ -26,14 +26,14 @@ _ENDINGS = ("canceled", "expired", "filled")
 class Reports:
     """Writes rows of `executions` and `balances`."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
+    def __init__(self, face: Face) -> None:
+        self._face = face
 
-    def event(self, event: Execution) -> Row:
+    def event(self, event: OrderEvent) -> Row:
         """Return the report of one event of an order."""
         order, fill = event.order, event.fill
-        pair = self._front.exchange.pair(order.symbol)
-        time = self._front.text_of(event.time_ns)
+        pair = self._face.exchange.pair(order.symbol)
+        time = self._face.text_of(event.time_ns)
         state: Row = {"exec_type": event.exec_type, "order_status": event.order_status}
         ids = {"order_id": order.order_id} | client_ids(order)
         if event.exec_type == "pending_new":
@@ -52,17 +52,17 @@ class Reports:
 
     def open_order(self, order: Order) -> Row:
         """Return the row of an open order in a snapshot: everything known of it."""
-        pair = self._front.exchange.pair(order.symbol)
+        pair = self._face.exchange.pair(order.symbol)
         row: Row = {"order_id": order.order_id} | client_ids(order)
         row |= {"exec_type": "new", "order_status": order.status}
         row |= self._terms(order, pair) | self._sums(order, pair)
         if order.amended:
             row["amended"] = True
-        return row | {"timestamp": self._front.text_of(order.created_ns)}
+        return row | {"timestamp": self._face.text_of(order.created_ns)}
 
-    def past_fill(self, fill: Fill) -> Row:
+    def past_fill(self, fill: OrderFill) -> Row:
         """Return the row of a fill in a snapshot: `filled`, without anything cumulative."""
-        pair = self._front.exchange.pair(fill.symbol)
+        pair = self._face.exchange.pair(fill.symbol)
         row: Row = {"order_id": fill.order_id, "exec_type": "trade", "order_status": "filled"}
         return row | self._fill(fill, pair)
 
@@ -86,7 +86,7 @@ class Reports:
         return {
             "ledger_id": entry.ledger_id,
             "ref_id": entry.reference,
-            "timestamp": self._front.text_of(entry.time_ns),
+            "timestamp": self._face.text_of(entry.time_ns),
             "type": entry.kind,
             "asset": entry.asset,
             "asset_class": "currency",
@@ -130,7 +130,7 @@ class Reports:
             "fee_usd_equiv": self._fee_in_usd(order.fee, pair),
         }
 
-    def _fill(self, fill: Fill, pair: PairFacts) -> Row:
+    def _fill(self, fill: OrderFill, pair: PairFacts) -> Row:
         return {
             "exec_id": fill.exec_id,
             "trade_id": fill.trade_id,
@@ -141,16 +141,16 @@ class Reports:
             "liquidity_ind": "m" if fill.is_maker else "t",
             "cost": fixed(fill.cost, pair.cost_decimals),
             "order_type": fill.order_type,
-            "timestamp": self._front.text_of(fill.time_ns),
+            "timestamp": self._face.text_of(fill.time_ns),
             "fee_usd_equiv": self._fee_in_usd(fill.fee_in_quote, pair),
             "fees": [{"asset": fill.fee_asset, "qty": fill.fee}],
         }
 
     def _fee_in_usd(self, fee: Decimal, pair: PairFacts) -> Decimal:
-        return fixed(self._front.in_usd(pair.quote, fee), 5)
+        return fixed(self._face.in_usd(pair.quote, fee), 5)
 
     def _ledger_decimals(self, asset: str) -> int:
-        return self._front.exchange.universe.assets[asset].decimals
+        return self._face.exchange.listed.assets[asset].decimals
 
 
 def client_ids(order: Order) -> Row:

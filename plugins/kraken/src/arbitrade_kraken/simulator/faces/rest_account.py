@@ -6,9 +6,9 @@ from decimal import Decimal
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.fees import FeeSide
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order, OrderRef, VenueRefusal
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill, OrderRef, VenueRefusal
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
 from arbitrade_kraken.simulator.faces.rest_rows import Records
 
@@ -32,10 +32,10 @@ class AccountCalls:
         public: Knows the names of pairs.
     """
 
-    def __init__(self, front: Face, public: PublicCalls) -> None:
-        self._front = front
+    def __init__(self, face: Face, public: PublicCalls) -> None:
+        self._face = face
         self._public = public
-        self._records = Records(front)
+        self._records = Records(face)
         self.methods: dict[str, tuple[tuple[str, ...], Call]] = {
             "GetWebSocketsToken": (("create-ws-token",), self._token),
             "GetApiKeyInfo": ((), self._key_info),
@@ -54,10 +54,10 @@ class AccountCalls:
     # ── the key ──────────────────────────────────────────────────────────────────────────────────
 
     def _token(self, key: ApiKey, arguments: Arguments) -> Row:
-        return {"token": self._front.issue_token(key), "expires": self._front.wire.token_s}
+        return {"token": self._face.issue_token(key), "expires": self._face.wire.token_s}
 
     def _key_info(self, key: ApiKey, arguments: Arguments) -> Row:
-        is_recorded = self._front.wire.api_key_names == "recorded"
+        is_recorded = self._face.wire.api_key_names == "recorded"
         created = str(key.created_ns // 1_000_000_000)
         row: Row = {
             "api_key_name": key.name,
@@ -72,16 +72,16 @@ class AccountCalls:
             "created_time": created,
             "modified_time": created,
             "ip_allowlist": [],
-            "last_used": str(self._front.now_ns() // 1_000_000_000),
+            "last_used": str(self._face.now_ns() // 1_000_000_000),
         }
         return row if is_recorded else {_camel(name): value for name, value in row.items()}
 
     # ── money ────────────────────────────────────────────────────────────────────────────────────
 
     def _balance(self, key: ApiKey, arguments: Arguments) -> Row:
-        assets = self._front.exchange.universe.assets
+        assets = self._face.exchange.listed.assets
         rows: Row = {}
-        for name, holding in self._front.exchange.holdings(key.account).items():
+        for name, holding in self._face.exchange.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = f"{holding.total:.{asset.decimals}f}"
             if holding.earning:
@@ -89,9 +89,9 @@ class AccountCalls:
         return rows
 
     def _balance_ex(self, key: ApiKey, arguments: Arguments) -> Row:
-        assets = self._front.exchange.universe.assets
+        assets = self._face.exchange.listed.assets
         rows: Row = {}
-        for name, holding in self._front.exchange.holdings(key.account).items():
+        for name, holding in self._face.exchange.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = _extended(holding.total, holding.held, asset.decimals)
             if holding.earning:
@@ -100,7 +100,7 @@ class AccountCalls:
         return rows
 
     def _trade_volume(self, key: ApiKey, arguments: Arguments) -> Row:
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         answer: Row = {
             "currency": "ZUSD",
             "volume": f"{exchange.volume_30d(key.account):.4f}",
@@ -126,7 +126,7 @@ class AccountCalls:
             "next_volume": _four(side.next_volume),
             "tier_volume": _four(side.tier_volume),
         }
-        if self._front.wire.minimum_fee_names == "recorded":
+        if self._face.wire.minimum_fee_names == "recorded":
             return {name.replace("_", ""): value for name, value in rows.items()}
         return dict(rows)
 
@@ -134,8 +134,8 @@ class AccountCalls:
 
     def _open_orders(self, key: ApiKey, arguments: Arguments) -> Row:
         """Orders as the database behind REST knows them, which may lag behind the engine."""
-        exchange, with_trades = self._front.exchange, arguments.flag("trades")
-        as_of_ns = self._as_of_ns(key.account, self._front.wire.open_orders_lag_ms)
+        exchange, with_trades = self._face.exchange, arguments.flag("trades")
+        as_of_ns = self._as_of_ns(key.account, self._face.wire.open_orders_lag_ms)
         orders = [o for o in exchange.open_orders(key.account) if o.created_ns <= as_of_ns]
         orders += [
             _still_open(order)
@@ -147,7 +147,7 @@ class AccountCalls:
 
     def _closed_orders(self, key: ApiKey, arguments: Arguments) -> Row:
         as_of_ns = self._as_of_ns(key.account, 0)
-        exchange, with_trades = self._front.exchange, arguments.flag("trades")
+        exchange, with_trades = self._face.exchange, arguments.flag("trades")
         orders = [o for o in exchange.closed_orders(key.account) if (o.closed_ns or 0) <= as_of_ns]
         kept = list(_named(orders, arguments))
         kept = _between(kept, arguments, lambda order: order.closed_ns or 0)
@@ -156,7 +156,7 @@ class AccountCalls:
 
     def _query_orders(self, key: ApiKey, arguments: Arguments) -> Row:
         """Orders by id, exact: what QueryOrders says is how it stands."""
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         names = arguments.names("txid")
         orders: list[Order] = []
         for name in names[:_PAGE]:
@@ -177,7 +177,7 @@ class AccountCalls:
 
     def _trades_history(self, key: ApiKey, arguments: Arguments) -> Row:
         as_of_ns = self._as_of_ns(key.account, 0)
-        fills = [f for f in self._front.exchange.fills(key.account) if f.time_ns <= as_of_ns]
+        fills = [f for f in self._face.exchange.fills(key.account) if f.time_ns <= as_of_ns]
         groups = _consolidated(fills, arguments.flag("consolidate_taker", default=True))
         groups = _between(groups[::-1], arguments, lambda group: group[-1].time_ns)
         with_ledgers = arguments.flag("ledgers")
@@ -188,7 +188,7 @@ class AccountCalls:
         return {"trades": rows} | _count(len(groups), arguments)
 
     def _query_trades(self, key: ApiKey, arguments: Arguments) -> Row:
-        fills = {fill.exec_id: fill for fill in self._front.exchange.fills(key.account)}
+        fills = {fill.exec_id: fill for fill in self._face.exchange.fills(key.account)}
         rows: Row = {}
         for name in arguments.names("txid"):
             if name not in fills:
@@ -197,10 +197,10 @@ class AccountCalls:
         return rows
 
     def _ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
-        entries: list[LedgerEntry] = list(self._front.exchange.ledger(key.account))[::-1]
-        universe = self._front.exchange.universe
+        entries: list[LedgerEntry] = list(self._face.exchange.ledger(key.account))[::-1]
+        listed = self._face.exchange.listed
         if names := [n for n in arguments.names("asset") if n != "all"]:
-            found = [universe.find_asset(name) for name in names]
+            found = [listed.find_asset(name) for name in names]
             if None in found:
                 raise VenueRefusal("EQuery:Unknown asset")
             wanted = {asset.name for asset in found if asset is not None}
@@ -212,7 +212,7 @@ class AccountCalls:
         return {"ledger": rows} | _count(len(entries), arguments)
 
     def _query_ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
-        entries = {entry.ledger_id: entry for entry in self._front.exchange.ledger(key.account)}
+        entries = {entry.ledger_id: entry for entry in self._face.exchange.ledger(key.account)}
         rows: Row = {}
         for name in arguments.names("id"):
             if name not in entries:
@@ -221,7 +221,7 @@ class AccountCalls:
         return rows
 
     def _as_of_ns(self, account: str, lag_ms: int) -> int:
-        now_ns, faults = self._front.exchange.clock.now_ns(), self._front.faults
+        now_ns, faults = self._face.exchange.clock.now_ns(), self._face.faults
         if not faults.is_quiet:
             fault = faults.take("rest_lag", account=account)
             if fault is not None:
@@ -255,9 +255,9 @@ def _named(orders: Iterable[Order], arguments: Arguments) -> list[Order]:
     ]
 
 
-def _consolidated(fills: Sequence[Fill], is_wanted: bool) -> list[list[Fill]]:
+def _consolidated(fills: Sequence[OrderFill], is_wanted: bool) -> list[list[OrderFill]]:
     """Return groups of fills that REST shows as one trade, oldest first."""
-    groups: list[list[Fill]] = []
+    groups: list[list[OrderFill]] = []
     for fill in fills:
         last = groups[-1][-1] if groups else None
         if (

@@ -15,7 +15,7 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.order_methods import CANCEL, PLACE, switch_times
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
 
@@ -32,8 +32,8 @@ class OrderCalls:
         public: Knows the names of pairs.
     """
 
-    def __init__(self, front: Face, public: PublicCalls) -> None:
-        self._front = front
+    def __init__(self, face: Face, public: PublicCalls) -> None:
+        self._face = face
         self._public = public
         self.methods = {
             "AddOrder": ((PLACE,), self._add),
@@ -48,7 +48,7 @@ class OrderCalls:
 
     def _add(self, key: ApiKey, arguments: Arguments) -> Row:
         order = self._read(arguments, arguments)
-        placed = self._front.exchange.add_order(key.account, order)
+        placed = self._face.exchange.add_order(key.account, order)
         if placed.refusal is not None:
             raise VenueRefusal(placed.refusal)
         answer: Row = {"descr": {"order": placed.description}}
@@ -63,7 +63,7 @@ class OrderCalls:
         if not all(isinstance(row, Mapping) for row in rows):
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
         orders = [self._read(Arguments(_flat(row)), arguments) for row in rows]
-        placed = self._front.exchange.add_batch(key.account, orders)
+        placed = self._face.exchange.add_batch(key.account, orders)
         return {"orders": [_batch_row(one, orders[0].validate) for one in placed]}
 
     def _amend(self, key: ApiKey, arguments: Arguments) -> Row:
@@ -74,10 +74,10 @@ class OrderCalls:
             display_quantity=arguments.number("display_qty"),
             post_only=arguments.flag("post_only"),
             deadline_ns=arguments.time_ns("deadline"),
-            received_ns=self._front.now_ns(),
+            received_ns=self._face.now_ns(),
             origin="rest",
         )
-        return {"amend_id": self._front.exchange.amend_order(key.account, amendment).amend_id}
+        return {"amend_id": self._face.exchange.amend_order(key.account, amendment).amend_id}
 
     def _edit(self, key: ApiKey, arguments: Arguments) -> Row:
         original = arguments.required("txid")
@@ -91,11 +91,11 @@ class OrderCalls:
             post_only="post" in flags if flags else None,
             userref=arguments.integer("userref"),
             deadline_ns=arguments.time_ns("deadline"),
-            received_ns=self._front.now_ns(),
+            received_ns=self._face.now_ns(),
             validate=arguments.flag("validate"),
             origin="rest",
         )
-        placed = self._front.exchange.edit_order(key.account, edit)
+        placed = self._face.exchange.edit_order(key.account, edit)
         order = placed.order
         return {
             "status": "ok",
@@ -108,7 +108,7 @@ class OrderCalls:
         }
 
     def _cancel(self, key: ApiKey, arguments: Arguments) -> Row:
-        rows = self._front.exchange.cancel_orders(key.account, [_ref(arguments, groups=True)])
+        rows = self._face.exchange.cancel_orders(key.account, [_ref(arguments, groups=True)])
         refusals = [row.refusal for row in rows if row.refusal is not None]
         if len(refusals) == len(rows):
             raise VenueRefusal(refusals[0] if refusals else "EOrder:Unknown order")
@@ -119,21 +119,21 @@ class OrderCalls:
         refs += [OrderRef(client_id=name) for name in arguments.names("cl_ord_ids")]
         if not 1 <= len(refs) <= 50:
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         if len(refs) > 1:
             return {"count": exchange.cancel_batch(key.account, refs)}
         rows = exchange.cancel_orders(key.account, refs)
         return {"count": sum(row.refusal is None for row in rows)}
 
     def _cancel_all(self, key: ApiKey, arguments: Arguments) -> Row:
-        return {"count": self._front.exchange.cancel_all(key.account)}
+        return {"count": self._face.exchange.cancel_all(key.account)}
 
     def _cancel_all_after(self, key: ApiKey, arguments: Arguments) -> Row:
         timeout = arguments.integer("timeout")
         if timeout is None or not 0 <= timeout < 86_400:
             raise VenueRefusal("EGeneral:Invalid arguments:timeout")
-        switch = self._front.exchange.cancel_all_after(key.account, timeout)
-        return switch_times(self._front, switch.current_s, switch.trigger_s)
+        switch = self._face.exchange.cancel_all_after(key.account, timeout)
+        return switch_times(self._face, switch.current_s, switch.trigger_s)
 
     def _read(self, row: Arguments, outer: Arguments) -> NewOrder:
         """Read one order; pair, deadline and validation stand outside the rows of a batch."""
@@ -148,7 +148,7 @@ class OrderCalls:
         volume, order_type = row.number("volume"), row.required("ordertype")
         if volume is None:
             raise VenueRefusal("EGeneral:Invalid arguments:volume")
-        now_ns = self._front.now_ns()
+        now_ns = self._face.now_ns()
         price = row.number("price2" if order_type in _OTHER_TYPES else "price")
         return NewOrder(
             symbol=pair.symbol,

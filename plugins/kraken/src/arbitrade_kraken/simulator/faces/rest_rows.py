@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import average_price
 
 type Row = dict[str, object]
@@ -24,12 +24,12 @@ _ZERO = Decimal(0)
 class Records:
     """Writes them."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
+    def __init__(self, face: Face) -> None:
+        self._face = face
 
     def order(self, order: Order, with_trades: bool) -> Row:
         """Return an order; a partly filled one that was cancelled is `canceled`."""
-        pair = self._front.exchange.pair(order.symbol)
+        pair = self._face.exchange.pair(order.symbol)
         prices, costs = pair.price_decimals, pair.cost_decimals
         limit = order.limit_price or _ZERO
         row: Row = {
@@ -70,10 +70,10 @@ class Records:
             row["trades"] = list(order.fills)
         return row
 
-    def trade(self, fills: Sequence[Fill], with_ledgers: bool) -> Row:
+    def trade(self, fills: Sequence[OrderFill], with_ledgers: bool) -> Row:
         """Return one trade, or several fills of a taker order as one."""
         first = fills[0]
-        pair = self._front.exchange.pair(first.symbol)
+        pair = self._face.exchange.pair(first.symbol)
         quantity = sum((fill.quantity for fill in fills), _ZERO)
         cost = sum((fill.cost for fill in fills), _ZERO)
         fee = sum((fill.fee_in_quote for fill in fills), _ZERO)
@@ -103,7 +103,7 @@ class Records:
 
     def ledger_entry(self, entry: LedgerEntry) -> Row:
         """Return one row of the ledger."""
-        asset = self._front.exchange.universe.assets[entry.asset]
+        asset = self._face.exchange.listed.assets[entry.asset]
         decimals = asset.decimals
         return {
             "refid": entry.reference,

@@ -19,24 +19,24 @@ from arbitrade_kraken.account.tracking import VenueOrders, as_report
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
-    Execution,
     LedgerEntry,
+    OrderEvent,
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import NewOrder, OrderFill, OrderRef, VenueRefusal
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
-    Answer,
     Answered,
     Armed,
     Cancelled,
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
+    RequestAnswer,
 )
 from arbitrade_kraken.simulator.fast.history import FastHistory, state_of
 from arbitrade_kraken.simulator.fast.queue import FastQueue, Lane, Parcel, around
@@ -59,7 +59,7 @@ class FastAccount:
     def __init__(
         self,
         exchange: Exchange,
-        front: Face,
+        face: Face,
         queue: FastQueue,
         rng: Random,
         faults: FastFaults,
@@ -67,14 +67,14 @@ class FastAccount:
         name: str,
     ) -> None:
         self._exchange = exchange
-        self._front = front
+        self._face = face
         self._queue = queue
         self._random = rng.random
         self._faults = faults
         self._latency = latency
         self._name = name
-        self._reports = Reports(front)
-        self.history = FastHistory(exchange, front, name)
+        self._reports = Reports(face)
+        self.history = FastHistory(exchange, face, name)
         self._table = VenueOrders()
         self._table.precisions = {asset.name: asset.decimals for asset in exchange.assets()}
         self._lane = Lane(latency.answer_us, self._arrived)
@@ -83,7 +83,7 @@ class FastAccount:
         self._waiting: dict[tuple[str, str], int] = {}
         """Requests without an answer yet: what about which order, and which one it is."""
         self._requests = 0
-        self._untold: dict[str, Fill] = {}
+        self._untold: dict[str, OrderFill] = {}
         self._standing: dict[str, None] = {}
         """Ids of orders that stand as far as the client knows."""
         exchange.listen(self._on_event)
@@ -130,7 +130,7 @@ class FastAccount:
         key = ("cancel_all_orders_after", "")
         self._request(key, partial(self._arm, timeout_s))
 
-    def _request(self, key: Key, act: Callable[[], Answer]) -> None:
+    def _request(self, key: Key, act: Callable[[], RequestAnswer]) -> None:
         """Put a request on its way, to be answered, or unknown in the end."""
         self._requests += 1
         number, queue, faults = self._requests, self._queue, self._faults
@@ -145,7 +145,7 @@ class FastAccount:
         if not is_lost:
             queue.at(queue.now_ns + delay_ns, partial(self._carry_out, key, number, act))
 
-    def _carry_out(self, key: Key, number: int, act: Callable[[], Answer]) -> None:
+    def _carry_out(self, key: Key, number: int, act: Callable[[], RequestAnswer]) -> None:
         """Let a request reach the engine."""
         faults, exchange = self._faults, self._exchange
         exchange.run_timers()
@@ -159,7 +159,7 @@ class FastAccount:
         if (due_ns := exchange.next_timer_ns()) is not None:
             self._queue.at(due_ns, exchange.run_timers)
 
-    def _answer_to(self, key: Key, act: Callable[[], Answer]) -> Answer:
+    def _answer_to(self, key: Key, act: Callable[[], RequestAnswer]) -> RequestAnswer:
         """Return what the venue says; that it didn't do it, or was too busy, may be a lie."""
         if self._happens(self._faults.refused):
             return _refused(key, "EService:Unavailable")
@@ -177,7 +177,7 @@ class FastAccount:
             del self._waiting[answered.key]
             self._queue.tell(answered.answer)
 
-    def _add(self, order: OrderRequest, deadline_ns: int) -> Answer:
+    def _add(self, order: OrderRequest, deadline_ns: int) -> RequestAnswer:
         if self._happens(self._faults.partial):
             self._exchange.faults.inject("partial_fill", symbol=order.symbol, account=self._name)
         if self._happens(self._faults.fee_currency):
@@ -188,16 +188,16 @@ class FastAccount:
         order_id = "" if placed.order is None else placed.order.order_id
         return Accepted(order.client_id, order_id)
 
-    def _cancel(self, client_id: str) -> Answer:
+    def _cancel(self, client_id: str) -> RequestAnswer:
         (row,) = self._exchange.cancel_orders(self._name, [OrderRef(client_id=client_id)])
         if row.refusal is not None:
             raise VenueRefusal(row.refusal)
         return Accepted(client_id, "" if row.order is None else row.order.order_id)
 
-    def _cancel_all(self) -> Answer:
+    def _cancel_all(self) -> RequestAnswer:
         return Cancelled(self._exchange.cancel_all(self._name))
 
-    def _arm(self, timeout_s: int) -> Answer:
+    def _arm(self, timeout_s: int) -> RequestAnswer:
         self._exchange.cancel_all_after(self._name, timeout_s)
         return Armed(is_confirmed=True)
 
@@ -211,7 +211,7 @@ class FastAccount:
 
     def _on_event(self, event: ExchangeEvent) -> None:
         told: FastEvent | None = None
-        if isinstance(event, Execution) and event.account == self._name:
+        if isinstance(event, OrderEvent) and event.account == self._name:
             told = self._table.read(self._reports.event(event), is_snapshot=False)
             if event.fill is not None:
                 self._untold[event.fill.exec_id] = event.fill
@@ -265,8 +265,8 @@ class FastAccount:
         for key in self._waiting:
             self._queue.tell(_unknown(key, "the connection was lost"))
         self._waiting.clear()
-        self._queue.tell(Readiness(is_ready=False))
-        self._queue.tell(Gap("the private connection was lost (simulated)"))
+        self._queue.tell(PrivateReadiness(is_ready=False))
+        self._queue.tell(PrivateGap("the private connection was lost (simulated)"))
         shortest, longest = self._faults.gap_ms
         self._queue.after((shortest * _MS_US, longest * _MS_US), self._come_back)
 
@@ -291,8 +291,8 @@ class FastAccount:
                 self._tell(as_report(state_of(ended)))
         self._queue.tell(self._readiness())
 
-    def _readiness(self) -> Readiness:
-        return Readiness(is_ready=self._exchange.engine_state == "online")
+    def _readiness(self) -> PrivateReadiness:
+        return PrivateReadiness(is_ready=self._exchange.engine_state == "online")
 
     def _tell(self, report: ExecutionReport) -> None:
         self._note(report)
@@ -329,7 +329,7 @@ def _new_order(order: OrderRequest, deadline_ns: int, received_ns: int) -> NewOr
     )
 
 
-def _refused(key: Key, text: str) -> Answer:
+def _refused(key: Key, text: str) -> RequestAnswer:
     method, client_id = key
     if method == "cancel_all":
         return Cancelled(None)
@@ -338,7 +338,7 @@ def _refused(key: Key, text: str) -> Answer:
     return messages.refused(client_id, method, text)
 
 
-def _unknown(key: Key, reason: str) -> Answer:
+def _unknown(key: Key, reason: str) -> RequestAnswer:
     method, client_id = key
     if method in ("cancel_all", "cancel_all_orders_after"):
         return _refused(key, reason)

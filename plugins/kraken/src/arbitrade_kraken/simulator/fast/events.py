@@ -96,14 +96,14 @@ class FastFaults:
 
 
 @attrs.frozen
-class Gap:
+class PrivateGap:
     """Private events may have been missed: `AccountHandler.on_gap`."""
 
     reason: str
 
 
 @attrs.frozen
-class Readiness:
+class PrivateReadiness:
     """Orders may go out, or no more: `AccountHandler.on_ready`."""
 
     is_ready: bool
@@ -130,16 +130,16 @@ class Armed:
     is_confirmed: bool
 
 
-type Answer = OrderOutcome | Cancelled | Armed
+type RequestAnswer = OrderOutcome | Cancelled | Armed
 
 type FastEvent = (
     bytes
-    | Answer
+    | RequestAnswer
     | ExecutionReport
     | BalanceChange
     | ConnectionLost
-    | Gap
-    | Readiness
+    | PrivateGap
+    | PrivateReadiness
     | AllBalances
 )
 """What a client gets; bytes are public frames."""
@@ -156,4 +156,4 @@ class Answered:
 
     key: tuple[str, str]
     number: int
-    answer: Answer
+    answer: RequestAnswer

@@ -15,8 +15,8 @@ from arbitrade_kraken.account import wallets
 from arbitrade_kraken.bookings import from_rows
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
 
 
@@ -27,10 +27,10 @@ class FastHistory:
         name: Of the account.
     """
 
-    def __init__(self, exchange: Exchange, front: Face, name: str) -> None:
+    def __init__(self, exchange: Exchange, face: Face, name: str) -> None:
         self._exchange = exchange
-        self._front = front
-        self._reports = Reports(front)
+        self._face = face
+        self._reports = Reports(face)
         self._name = name
 
     def open_orders(self) -> Sequence[OrderState]:
@@ -75,7 +75,7 @@ class FastHistory:
     def _change(self, entry: LedgerEntry) -> BalanceChange | None:
         return wallets.read_change(self._reports.ledger_entry(entry))
 
-    def _fill_report(self, fill: Fill, rows: Collection[BalanceChange]) -> ExecutionReport:
+    def _fill_report(self, fill: OrderFill, rows: Collection[BalanceChange]) -> ExecutionReport:
         order = self._exchange.account(self._name).orders[fill.order_id]
         report = ExecutionReport(
             order_id=fill.order_id,
@@ -93,7 +93,7 @@ class FastHistory:
             cumulative_cost=None,
             is_maker=fill.is_maker,
             reason=None,
-            timestamp=self._front.text_of(fill.time_ns),
+            timestamp=self._face.text_of(fill.time_ns),
         )
         return from_rows(report, rows) or report
 

@@ -27,8 +27,8 @@ from arbitrade.models import (
 )
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.fast.account import FastAccount
 from arbitrade_kraken.simulator.fast.events import FastEvent, FastFaults, FastLatency
@@ -72,12 +72,12 @@ class FastVenue:
             raise UsageError("clock: runs by itself; give MovableClock(stands_at_ns) that stands")
         faults, latency = faults or FastFaults(), latency or FastLatency()
         chosen = [pair.symbol for pair in exchange.pairs()] if symbols is None else symbols
-        front = Face(exchange, WireSettings(), rng.getrandbits(32))
+        face = Face(exchange, WireSettings(), rng.getrandbits(32))
         self._queue = queue = FastQueue(clock, rng)
-        self._market = FastMarket(exchange, front, queue, rng, faults, latency, chosen, depth, rate)
-        self._account = FastAccount(exchange, front, queue, rng, faults, latency, account)
+        self._market = FastMarket(exchange, face, queue, rng, faults, latency, chosen, depth, rate)
+        self._account = FastAccount(exchange, face, queue, rng, faults, latency, account)
         self.exchange = exchange
-        self.oracle = Oracle(exchange)
+        self.oracle = ExchangeOracle(exchange)
         self._market.open()
         self._account.open()
 

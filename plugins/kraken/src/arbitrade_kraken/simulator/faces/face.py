@@ -18,7 +18,7 @@ _SECOND_NS = 1_000_000_000
 
 
 @attrs.define
-class Token:
+class SocketToken:
     """A WebSocket token.  Once a subscription stands with it, it stays good on that socket."""
 
     key: ApiKey
@@ -40,7 +40,7 @@ class Face:
         self.wire = wire
         self.rng = Random(seed)  # noqa: S311 - of a simulator: the same for a seed
         self._clock = exchange.clock
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, SocketToken] = {}
         self._second, self._second_text = -1, ""
 
     @property
@@ -82,10 +82,10 @@ class Face:
     def issue_token(self, key: ApiKey) -> str:
         """Return a new token for the key's account."""
         token = urlsafe_b64encode(self.rng.randbytes(32)).decode().rstrip("=")
-        self._tokens[token] = Token(key, self._clock.now_ns())
+        self._tokens[token] = SocketToken(key, self._clock.now_ns())
         return token
 
-    def check_token(self, text: object, socket: int) -> Token:
+    def check_token(self, text: object, socket: int) -> SocketToken:
         """Return the token a request on a socket came with.
 
         Raises:
@@ -112,7 +112,7 @@ class Face:
         """
         if asset == "USD" or not amount:
             return amount
-        pairs = self.exchange.universe.pairs
+        pairs = self.exchange.listed.pairs
         for symbol, is_inverse in ((f"{asset}/USD", False), (f"USD/{asset}", True)):
             facts = pairs.get(symbol)
             if facts is None:

@@ -86,7 +86,7 @@ class PairFacts:
     short_limit: int | None = None
 
 
-class Universe:
+class ListedPairs:
     """Pairs by symbol and assets by v2 name, in the order listed.  Read-only."""
 
     def __init__(self, pairs: Iterable[PairFacts], assets: Iterable[AssetFacts]) -> None:

@@ -12,7 +12,7 @@ HEARTBEAT = b'{"channel":"heartbeat"}'
 MAX_REQUEST_BYTES = 4 << 20
 
 
-class Link:
+class ClientSocket:
     """A WebSocket that a client opened.
 
     Frames queue without bound for a client that reads slowly, as they do at the venue: nothing is
