@@ -728,7 +728,7 @@ def still_venue(
     """
     clock = MovableClock(1_789_387_200_000_000_000)
     exchange = Exchange(ListedPairs.load().only(tuple(quotes)), StillMarket(quotes), clock)
-    exchange.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
+    exchange.hand.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
     before(exchange)
     clock.forward(10 * SECOND_NS)
     scripted: Any = faults if faults is not None else Scripted()
@@ -739,7 +739,7 @@ def open_edge(
     bot: "FastBot", quantity: str = "5", price: str = "93.00", symbol: str = "SOL/EUR"
 ) -> None:
     """Let somebody bid for SOL so much that buying it for dollars pays: about 1.28 % at 93."""
-    bot.venue.exchange.quote_outside(
+    bot.venue.exchange.hand.quote(
         symbol, side=Side.BUY, price=Decimal(price), quantity=Decimal(quantity)
     )
 

@@ -260,7 +260,7 @@ def test_market_that_turns_while_an_executor_has_failed_is_left_by_the_cheapest_
     ready(bot)
     open_edge(bot)
     bot.run(0.001)
-    venue.exchange.trade_outside("SOL/USD", side=Side.SELL, quantity=D(50))
+    venue.exchange.hand.trade("SOL/USD", side=Side.SELL, quantity=D(50))
     bot.run(30)
     (end, *_) = finish(bot)
     assert end.state is CycleState.UNWOUND

@@ -9,6 +9,7 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import (
     BookChanged,
     BookSnapshot,
@@ -16,7 +17,7 @@ from arbitrade_kraken.simulator.exchange.events import (
     PairChanged,
     PublicTrade,
 )
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs
@@ -181,7 +182,7 @@ def test_a_precision_change_puts_the_subscribed_book_into_other_integers(
     heard: list[ExchangeEvent] = []
     exchange.listen(heard.append)
     before = exchange.book("BTC/USD", 10)
-    exchange.set_pair("BTC/USD", price_decimals=prices, lot_decimals=lots)
+    exchange.hand.set_pair("BTC/USD", price_decimals=prices, lot_decimals=lots)
     assert heard == [PairChanged("BTC/USD", is_rescaled=True)]
     after = exchange.book("BTC/USD", 10)
     # The same prices, to the coarser of the two ticks.
@@ -197,12 +198,12 @@ def test_a_precision_change_puts_the_subscribed_book_into_other_integers(
 
 def test_orders_of_a_pair_end_when_its_precision_changes() -> None:
     exchange = make(pairs=3)
-    exchange.open_account("alice", {"USD": D(1000)})
+    exchange.hand.open_account("alice", {"USD": D(1000)})
     order = NewOrder(symbol="BTC/USD", side=Side.BUY, quantity=D("0.001"), limit_price=D(50_000))
     exchange.add_order("alice", order)
-    exchange.set_pair("BTC/USD", price_decimals=2)
-    assert exchange.open_orders("alice") == ()
-    assert exchange.holdings("alice")["USD"].held == 0
+    exchange.hand.set_pair("BTC/USD", price_decimals=2)
+    assert exchange.inquiry.open_orders("alice") == ()
+    assert exchange.inquiry.holdings("alice")["USD"].held == 0
 
 
 def test_status_and_minimum_change_while_books_are_subscribed() -> None:
@@ -210,15 +211,15 @@ def test_status_and_minimum_change_while_books_are_subscribed() -> None:
     heard: list[ExchangeEvent] = []
     exchange.listen(heard.append)
     for status in ("cancel_only", "post_only", "reduce_only", "online"):
-        exchange.set_pair("EUR/USD", status=status)
+        exchange.hand.set_pair("EUR/USD", status=status)
         assert exchange.pair("EUR/USD").status == status
-    exchange.set_pair("EUR/USD", minimum_quantity=D("6.5"))
+    exchange.hand.set_pair("EUR/USD", minimum_quantity=D("6.5"))
     assert exchange.pair("EUR/USD").minimum_quantity == D("6.5")
     assert heard == [PairChanged("EUR/USD", is_rescaled=False)] * 5
     with pytest.raises(UsageError, match="choose from online"):
-        exchange.set_pair("EUR/USD", status="closed")
+        exchange.hand.set_pair("EUR/USD", status="closed")
     with pytest.raises(UsageError, match="choose from online"):
-        exchange.set_engine("closed")
+        exchange.hand.set_engine("closed")
 
 
 def test_nothing_moves_in_maintenance_and_nothing_trades_unless_online() -> None:
@@ -227,20 +228,20 @@ def test_nothing_moves_in_maintenance_and_nothing_trades_unless_online() -> None
     for symbol in exchange.listed.pairs:
         exchange.watch(symbol, 10)
     exchange.listen(heard.append)
-    exchange.set_engine("maintenance")
+    exchange.hand.set_engine("maintenance")
     run(exchange, 300)
     assert len(heard) == 1
-    exchange.set_engine("post_only")
+    exchange.hand.set_engine("post_only")
     run(exchange, 300)
     assert not any(isinstance(event, PublicTrade) for event in heard)
-    exchange.set_engine("online")
+    exchange.hand.set_engine("online")
     run(exchange, 300)
     assert any(isinstance(event, PublicTrade) for event in heard)
 
 
 def test_our_resting_order_is_seen_by_everybody_and_hit_by_the_market() -> None:
     exchange = make(pairs=3, edge_every=0, volatility=2e-4)
-    exchange.open_account("alice", {"USD": D(10_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000)})
     (subscriber,) = follow(exchange, ["BTC/USD"], 10).values()
     best = exchange.book("BTC/USD", 10).bids[0][0]
     price = D(best + 1).scaleb(-1)
@@ -249,7 +250,7 @@ def test_our_resting_order_is_seen_by_everybody_and_hit_by_the_market() -> None:
     )
     assert subscriber.bids[best + 1] == 20 * 10**8
     run(exchange, 6_000)
-    fills = exchange.fills("alice")
+    fills = exchange.inquiry.fills("alice")
     assert fills
     assert all(fill.is_maker and fill.price == price for fill in fills)
     assert subscriber.wrong == 0
@@ -305,7 +306,7 @@ def test_edges_are_as_large_as_asked() -> None:
 
 def test_an_edge_that_was_taken_is_gone() -> None:
     exchange = make(pairs=3, edge_every=3_000, edge_lifetime=100_000)
-    exchange.open_account("alice", {"BTC": D(10), "USD": D(10_000_000), "EUR": D(10_000_000)})
+    exchange.hand.open_account("alice", {"BTC": D(10), "USD": D(10_000_000), "EUR": D(10_000_000)})
     while best_edge(exchange) <= 0:
         run(exchange, 1)
     run(exchange, 300)
@@ -329,7 +330,7 @@ def test_an_edge_that_was_taken_is_gone() -> None:
 def test_a_seed_gives_the_same_events_and_another_seed_others() -> None:
     def story(seed: int) -> list[str]:
         exchange = make(seed, wire=seed)
-        exchange.open_account("alice", {"USD": D(100_000)})
+        exchange.hand.open_account("alice", {"USD": D(100_000)})
         heard: list[str] = []
         for symbol in exchange.listed.pairs:
             exchange.watch(symbol, 25)

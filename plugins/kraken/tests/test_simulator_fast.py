@@ -200,8 +200,12 @@ def test_whatever_goes_wrong_the_client_ends_up_with_the_venues_truth(seed):
     check(client)
     # Each order has one outcome; where that is unknown, the venue knows.
     assert set(client.outcomes) == set(client.sent)
-    placed = {order.client_id: order for order in client.venue.exchange.closed_orders("main")}
-    placed |= {order.client_id: order for order in client.venue.exchange.open_orders("main")}
+    placed = {
+        order.client_id: order for order in client.venue.exchange.inquiry.closed_orders("main")
+    }
+    placed |= {
+        order.client_id: order for order in client.venue.exchange.inquiry.open_orders("main")
+    }
     for client_id, outcome in client.outcomes.items():
         state = client.venue.ask(client_id)
         assert (state is not None) == (client_id in placed)
@@ -353,13 +357,13 @@ def test_dead_mans_switch_cancels_what_stands_in_its_own_time():
 
 def test_engine_that_is_not_online_is_told_on_both_sides():
     venue = venue_of()
-    venue.exchange.set_engine("cancel_only")
+    venue.exchange.hand.set_engine("cancel_only")
     found = events(venue)
     assert PrivateReadiness(is_ready=False) in found
     assert any(isinstance(e, bytes) and b'"system":"cancel_only"' in e for e in found)
     venue.submit(order_for(venue), venue.now_ns)
     assert "Rejected" in private(events(venue))
-    venue.exchange.set_engine("online")
+    venue.exchange.hand.set_engine("online")
     assert PrivateReadiness(is_ready=True) in events(venue)
 
 

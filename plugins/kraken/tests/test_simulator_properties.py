@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.book import BookSide
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, LedgerEntry, OrderEvent
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.keys import VerificationTier
@@ -53,8 +54,10 @@ class Crowd:
         )
         self.events: list[ExchangeEvent] = []
         self.exchange.listen(self.events.append)
-        self.exchange.open_account("alice", BIG, tier=VerificationTier.PRO, volume=D(10_000_000))
-        self.exchange.open_account("bob", SMALL, tier=VerificationTier.PRO)
+        self.exchange.hand.open_account(
+            "alice", BIG, tier=VerificationTier.PRO, volume=D(10_000_000)
+        )
+        self.exchange.hand.open_account("bob", SMALL, tier=VerificationTier.PRO)
 
     def act(self) -> None:
         acts: list[Callable[[str], object]] = [
@@ -99,7 +102,7 @@ class Crowd:
         self.exchange.add_batch(account, [o for o in orders if o.symbol == orders[0].symbol])
 
     def some_order(self, account: str) -> Order:
-        standing = self.exchange.open_orders(account)
+        standing = self.exchange.inquiry.open_orders(account)
         if not standing:
             raise VenueRefusal("nothing stands")
         return self.random.choice(standing)
@@ -135,15 +138,15 @@ class Crowd:
 
     def state(self, account: str) -> None:
         states = ("online", "online", "limit_only", "post_only", "cancel_only", "reduce_only")
-        self.exchange.set_pair(self.random.choice(SYMBOLS), status=self.random.choice(states))
+        self.exchange.hand.set_pair(self.random.choice(SYMBOLS), status=self.random.choice(states))
         engines = ("online", "online", "online", "post_only", "maintenance")
-        self.exchange.set_engine(self.random.choice(engines))
+        self.exchange.hand.set_engine(self.random.choice(engines))
 
     def outside(self, account: str) -> None:
         if self.random.random() < 0.5:
-            self.exchange.deposit(account, "USD", D("12.3456"))
+            self.exchange.hand.deposit(account, "USD", D("12.3456"))
         else:
-            self.exchange.withdraw(account, "EUR", D("0.5"), D("0.0100"))
+            self.exchange.hand.withdraw(account, "EUR", D("0.5"), D("0.0100"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,7 +161,7 @@ def test_money_is_conserved_to_the_last_digit_and_nothing_goes_negative(
         crowd.act()
         assert oracle.discrepancies() == ()
     told = [event for event in crowd.events if isinstance(event, LedgerEntry)]
-    booked = [row for name in ACCOUNTS for row in crowd.exchange.ledger(name)]
+    booked = [row for name in ACCOUNTS for row in crowd.exchange.inquiry.ledger(name)]
     assert sorted(row.ledger_id for row in told) == sorted(row.ledger_id for row in booked)
 
 
@@ -170,7 +173,7 @@ def test_between_accounts_what_one_pays_in_a_trade_the_other_gets(seed: int) -> 
         crowd.act()
     by_trade: dict[tuple[str, int], list[tuple[str, D, D]]] = {}
     for name in ACCOUNTS:
-        for fill in crowd.exchange.fills(name):
+        for fill in crowd.exchange.inquiry.fills(name):
             row = (fill.side.value, fill.quantity, fill.cost)
             by_trade.setdefault((fill.symbol, fill.trade_id), []).append(row)
     for rows in by_trade.values():
@@ -318,4 +321,4 @@ def test_copies_handed_out_change_nothing_at_the_exchange() -> None:
     placed = crowd.exchange.add_order("alice", request).order
     assert placed is not None
     placed.status = "filled"
-    assert crowd.exchange.open_orders("alice")[0].status == "new"
+    assert crowd.exchange.inquiry.open_orders("alice")[0].status == "new"

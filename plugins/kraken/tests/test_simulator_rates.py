@@ -34,7 +34,7 @@ SYMBOL = "BTC/USD"
 
 def make(tier: VerificationTier) -> Exchange:
     exchange = Exchange(ListedPairs.load().only([SYMBOL]), StillMarket(), ReplayClock(SECOND))
-    exchange.open_account("alice", {"USD": D(100_000)}, tier=tier)
+    exchange.hand.open_account("alice", {"USD": D(100_000)}, tier=tier)
     return exchange
 
 
@@ -68,10 +68,10 @@ def test_add_amend_after_seven_and_cancel_after_another_36_seconds_add_eight() -
     points = D(0)
 
     def charged(before: D) -> D:
-        return exchange.rate_counter("alice", SYMBOL) - before
+        return exchange.inquiry.rate_counter("alice", SYMBOL) - before
 
     def now() -> D:
-        return exchange.rate_counter("alice", SYMBOL)
+        return exchange.inquiry.rate_counter("alice", SYMBOL)
 
     before = now()
     ref = add(exchange)
@@ -92,7 +92,7 @@ def test_fifty_adds_at_once_decay_to_26_6_in_ten_seconds_on_intermediate() -> No
     for _ in range(50):
         add(exchange)
     wait(exchange, 10)
-    assert exchange.rate_counter("alice", SYMBOL) == D("26.6")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("26.6")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_tiers_have_the_published_limits(
         D(decay),
         open_orders,
     )
-    assert make(tier).account("alice").max_rate_count == threshold
+    assert make(tier).accounts.get("alice").max_rate_count == threshold
 
 
 def test_the_fixed_point_is_charged_even_if_validation_fails() -> None:
@@ -120,18 +120,18 @@ def test_the_fixed_point_is_charged_even_if_validation_fails() -> None:
     bad = NewOrder(symbol=SYMBOL, side=Side.BUY, quantity=D("0.00001"), limit_price=D(50_000))
     with pytest.raises(VenueRefusal):
         exchange.add_order("alice", bad)
-    assert exchange.rate_counter("alice", SYMBOL) == 1
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1
 
 
 def test_batches_cost_half_a_point_an_order_and_their_cancel_the_sum() -> None:
     exchange = make(VerificationTier.INTERMEDIATE)
     order = NewOrder(symbol=SYMBOL, side=Side.BUY, quantity=D("0.001"), limit_price=D(50_000))
     rows = exchange.add_batch("alice", [order] * 15)
-    assert exchange.rate_counter("alice", SYMBOL) == D("7.5")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("7.5")
     refs = [OrderRef(order_id=row.order.order_id) for row in rows if row.order]
     # 7.5 + 15 × 8 = 127.5 is over 125 and is carried out all the same.
     assert exchange.cancel_batch("alice", refs) == 15
-    assert exchange.rate_counter("alice", SYMBOL) == D("127.5")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("127.5")
 
 
 def test_an_amend_makes_an_order_young_again_and_an_edit_costs_more() -> None:
@@ -139,9 +139,9 @@ def test_an_amend_makes_an_order_young_again_and_an_edit_costs_more() -> None:
     ref = add(exchange)
     wait(exchange, 400)
     exchange.amend_order("alice", Amendment(ref=ref, quantity=D("0.002")))
-    assert exchange.rate_counter("alice", SYMBOL) == 1
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1
     edited = exchange.edit_order("alice", Edit(ref=ref, symbol=SYMBOL, quantity=D("0.003")))
-    assert exchange.rate_counter("alice", SYMBOL) == 1 + 1 + 6
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1 + 1 + 6
     assert edited.order is not None
 
 

@@ -72,7 +72,7 @@ def test_what_we_take_stays_taken_until_the_recording_removes_the_price() -> Non
     exchange = play(frames)
     for _ in range(6):
         exchange.step()
-    exchange.open_account("alice", {"USD": D(10_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000)})
     view, pair = exchange.book("BTC/USD", 10), exchange.pair("BTC/USD")
     ticks, lots = view.asks[0]
     price = D(ticks).scaleb(-pair.price_decimals)
@@ -93,7 +93,7 @@ def test_an_order_of_ours_in_the_way_of_the_recording_is_filled() -> None:
     exchange = play(synthetic())
     for _ in range(6):
         exchange.step()
-    exchange.open_account("alice", {"USD": D(10_000_000), "EUR": D(1_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000), "EUR": D(1_000_000)})
     for symbol in ("BTC/USD", "EUR/USD", "BTC/EUR"):
         pair, view = exchange.pair(symbol), exchange.book(symbol, 10)
         price = D(view.asks[0][0]).scaleb(-pair.price_decimals) - pair.tick
@@ -103,7 +103,7 @@ def test_an_order_of_ours_in_the_way_of_the_recording_is_filled() -> None:
         exchange.add_order("alice", order)
     for _ in range(2_900):
         exchange.step()
-    assert exchange.fills("alice")
+    assert exchange.inquiry.fills("alice")
     assert ExchangeOracle(exchange).discrepancies() == ()
 
 

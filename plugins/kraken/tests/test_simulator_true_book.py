@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import BookChanged, ExchangeEvent
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import build_exchange, running_simulator
 

@@ -43,7 +43,7 @@ from arbitrade.testing.postgres import PostgresServer, core_series, postgres_ser
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.rest import budget
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
@@ -408,7 +408,7 @@ class Bench:
 
     def orders(self) -> dict[str, str]:
         """Return the pairs of the orders that ended at the venue, by its ids."""
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.order_id: order.symbol for order in ended}
 
     async def assert_whole(self, bot: Bot, *, is_stored: bool = True) -> None:
@@ -432,7 +432,7 @@ class Bench:
     def unwritten(self, bot: Bot) -> set[str]:
         """Return our ids of orders the venue got and the journal doesn't have."""
         intents = {record.intent.request.client_id for record in bot.records(IntentWritten)}
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.client_id for order in ended if order.client_id} - intents
 
     def assert_balances(self, bot: Bot) -> None:

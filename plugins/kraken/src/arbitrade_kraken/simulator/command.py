@@ -224,7 +224,7 @@ def _as_text(simulator: "RunningSimulator") -> str:
     at, exchange = simulator.addresses, simulator.exchange
     pairs = [pair.symbol for pair in exchange.pairs()]
     shown = ", ".join(pairs[:6]) + (", …" if len(pairs) > 6 else "")
-    holdings = exchange.holdings(simulator.key.account)
+    holdings = exchange.inquiry.holdings(simulator.key.account)
     money = ", ".join(f"{_short(item.total)} {name}" for name, item in holdings.items())
     return f"""A Kraken of our own listens; nothing here is real, and no money moves.
 

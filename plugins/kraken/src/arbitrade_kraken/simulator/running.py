@@ -8,7 +8,8 @@ import attrs
 
 from arbitrade.errors import UsageError
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
@@ -83,7 +84,7 @@ async def running_simulator(
     clock = clock if clock is not None else MovableClock()
     exchange = build_exchange(settings, clock)
     fund(exchange, settings)
-    key = exchange.make_key(settings.account)
+    key = exchange.accounts.make_key(settings.account)
     server = SimulatorServer(settings, exchange, clock, key)
     async with server.listening() as addresses:
         yield RunningSimulator(addresses, key, exchange, clock, server)
@@ -99,7 +100,7 @@ def fund(exchange: Exchange, settings: SimulatorSettings) -> None:
     if balances is None:
         listed = exchange.listed.assets
         balances = {asset: amount for asset, amount in PLENTY.items() if asset in listed}
-    exchange.open_account(settings.account, balances)
+    exchange.hand.open_account(settings.account, balances)
 
 
 def build_exchange(settings: SimulatorSettings, clock: MovableClock) -> Exchange:

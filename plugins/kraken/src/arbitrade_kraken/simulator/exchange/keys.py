@@ -1,13 +1,8 @@
-"""Who may do what at the exchange: fee tiers, API keys, permissions."""
+"""Who may do what at the exchange: verification tiers, API keys, permissions."""
 
 import enum
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    pass
-
 
 TRADING_PERMISSIONS = frozenset(
     {

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
+from arbitrade_kraken.simulator.exchange.accounts import Accounts
 from arbitrade_kraken.simulator.exchange.book import BookSide, Chunk, MatchingBook
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, OrderEvent, PublicTrade
@@ -26,7 +26,7 @@ class Matching:
         self,
         books: Mapping[str, MatchingBook],
         pairs: Mapping[str, PairFacts],
-        accounts: Mapping[str, CustomerAccount],
+        accounts: Accounts,
         market: Market,
         settlement: Settlement,
         settings: ExchangeSettings,
@@ -131,6 +131,21 @@ class Matching:
         else:
             self._rest(order)
 
+    def reopen(self, symbol: str) -> None:
+        """Match anew what came to cross while the pair did not match, as if it arrived in order."""
+        crossing = [
+            order
+            for account in self._accounts.all()
+            for order in account.standing.values()
+            if order.symbol == symbol and self.would_take(order)
+        ]
+        for order in crossing:
+            self.take_out(order)
+        # Sorting keeps the order of arrival among those of the same moment.
+        for order in sorted(crossing, key=lambda order: order.aged_ns):
+            if order.is_open:
+                self.run(order, is_matching=True)
+
     def shrink(self, order: Order) -> None:
         """Leave what remains of a resting order at its place in the queue."""
         side, key = self._places[order.order_id]
@@ -145,7 +160,7 @@ class Matching:
 
     def end(self, order: Order, reason: str, status: str = "canceled") -> None:
         """End an order, give back what it holds and tell."""
-        account = self._accounts[order.account]
+        account = self._accounts.get(order.account)
         self.take_out(order)
         self._settlement.release(account, self._pairs[order.symbol], order)
         order.status, order.reason = status, reason
@@ -155,7 +170,7 @@ class Matching:
 
     def report(self, order: Order, kind: str, reason: str | None = None) -> None:
         """Tell of an event in an order's life."""
-        account, now = self._accounts[order.account], self._clock.now_ns()
+        account, now = self._accounts.get(order.account), self._clock.now_ns()
         counter = account.counters.value(order.symbol, now)
         self._emit(
             OrderEvent(account.name, kind, order.status, order.copy(), None, reason, counter, now)
@@ -254,7 +269,7 @@ class Matching:
                 by = int(worse.value) if worse.value is not None else 1
                 ticks = max(1, ticks + (by if order.side is Side.BUY else -by))
         self._settlement.fill(
-            self._accounts[order.account],
+            self._accounts.get(order.account),
             pair,
             order,
             Decimal(ticks).scaleb(-pair.price_decimals),

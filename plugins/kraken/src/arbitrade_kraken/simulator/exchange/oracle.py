@@ -34,7 +34,7 @@ class ExchangeOracle:
 
     def flows(self, account: str, wallet: str = "main") -> Mapping[str, Flow]:
         """Return what the ledger says of every asset that is in it."""
-        owner = self._exchange.account(account)
+        owner = self._exchange.accounts.get(account)
         sums: defaultdict[str, defaultdict[str, Decimal]]
         sums = defaultdict(lambda: defaultdict(Decimal))
         for row in owner.ledger:
@@ -48,7 +48,7 @@ class ExchangeOracle:
         """Return the fills of a pair that took, of all accounts, in the order they happened."""
         fills = [
             fill
-            for account in self._exchange.accounts()
+            for account in self._exchange.accounts.all()
             for fill in account.fills
             if fill.symbol == symbol and not fill.is_maker
         ]
@@ -57,7 +57,7 @@ class ExchangeOracle:
     def discrepancies(self) -> Sequence[str]:
         """Return everything that doesn't add up, one line each; empty when all is well."""
         found: list[str] = []
-        for account in self._exchange.accounts():
+        for account in self._exchange.accounts.all():
             found += self._of_balances(account)
             found += self._of_orders(account)
             found += self._of_fills(account)
@@ -113,7 +113,7 @@ class ExchangeOracle:
         pair, view = exchange.pair(symbol), exchange.whole_book(symbol)
         for side, levels in (("buy", view.bids), ("sell", view.asks)):
             ours: dict[int, Decimal] = {}
-            for account in exchange.accounts():
+            for account in exchange.accounts.all():
                 for order in account.standing.values():
                     if order.symbol == symbol and order.side.value == side and order.limit_price:
                         ticks = int(order.limit_price.scaleb(pair.price_decimals))

@@ -16,6 +16,7 @@ from arbitrade_kraken.simulator.exchange.ids import Identifiers
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.orders import ZERO, Order, OrderFill
 from arbitrade_kraken.simulator.exchange.rounding import product, to_nearest, up
+from arbitrade_kraken.simulator.exchange.worth import UsdPrices
 
 
 class Settlement:
@@ -34,7 +35,7 @@ class Settlement:
         ids: Identifiers,
         faults: Faults,
         emit: Callable[[ExchangeEvent], None],
-        usd_price: Callable[[str], Decimal],
+        prices: UsdPrices,
     ) -> None:
         self._assets = listed.assets
         self._settings = settings
@@ -42,7 +43,7 @@ class Settlement:
         self._ids = ids
         self._faults = faults
         self._emit = emit
-        self._usd_price = usd_price
+        self._prices = prices
 
     # ── fees and holds ───────────────────────────────────────────────────────────────────────────
 
@@ -134,7 +135,7 @@ class Settlement:
         account.fills.append(fill)
         rows = self._book_fill(account, pair, order, fill)
         if fee_schedules()[pair.schedule].counts:
-            account.volume.add(now, to_nearest(fill.cost * self._usd_price(pair.quote), 4))
+            account.volume.add(now, to_nearest(fill.cost * self._prices.of(pair.quote), 4))
         if not order.remaining:
             order.status = "filled"
             order.closed_ns = now

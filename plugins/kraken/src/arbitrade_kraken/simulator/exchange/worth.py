@@ -1,10 +1,16 @@
-"""What assets are worth in USD, about: enough for prices to fit the pairs' decimals.
+"""What assets are worth in USD: by their books, or about, enough for prices to fit the decimals.
 
 The answer the list of pairs comes from has no prices.  Minimum quantities do: the venue sets them
 around a few units of currency.
 """
 
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from arbitrade_kraken.simulator.exchange.book import MatchingBook
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.rounding import to_nearest
+from arbitrade_kraken.simulator.exchange.state import ExchangeState
 
 _KNOWN = {
     "USD": 1.0, "EUR": 1.16, "GBP": 1.34, "AUD": 0.668, "CAD": 0.727, "CHF": 1.259, "JPY": 0.00642,
@@ -20,7 +26,7 @@ _TICKS = 300
 
 
 def asset_worths(listed: ListedPairs) -> dict[str, float]:
-    """Return a worth in USD for every asset of the universe, the same on every machine."""
+    """Return a worth in USD for every asset that is listed, the same on every machine."""
     worths = {name: _KNOWN[name] for name in listed.assets if name in _KNOWN}
     for pair in listed.pairs.values():
         if pair.base not in _KNOWN:
@@ -33,3 +39,32 @@ def asset_worths(listed: ListedPairs) -> dict[str, float]:
             least = _TICKS * float(pair.tick) * worths[pair.quote]
             worths[pair.base] = max(worths[pair.base], least)
     return worths
+
+
+class UsdPrices:
+    """What fee volumes are counted with.
+
+    Args:
+        books: By symbol; filled before the first price is asked for.
+        about: What an asset is worth where no book against USD tells.
+    """
+
+    def __init__(
+        self,
+        books: Mapping[str, MatchingBook],
+        state: ExchangeState,
+        about: Callable[[str], float],
+    ) -> None:
+        self._books = books
+        self._state = state
+        self._about = about
+
+    def of(self, asset: str) -> Decimal:
+        """Return the worth of one unit in USD: the mid of its book, else about."""
+        if asset == "USD":
+            return Decimal(1)
+        book = self._books.get(f"{asset}/USD")
+        if book is not None and book.bids.keys and book.asks.keys:
+            twice = book.asks.keys[0] - book.bids.keys[0]
+            return Decimal(twice).scaleb(-self._state.pairs[book.symbol].price_decimals) / 2
+        return to_nearest(Decimal(self._about(asset)), 8)

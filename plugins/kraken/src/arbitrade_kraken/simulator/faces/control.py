@@ -117,7 +117,7 @@ class Control:
 
     def _set_pair(self, wishes: "Wishes") -> object:
         symbol = wishes.text("symbol")
-        self._exchange.set_pair(
+        self._exchange.hand.set_pair(
             symbol,
             status=wishes.optional("status"),
             price_decimals=wishes.integer("price_decimals"),
@@ -127,7 +127,7 @@ class Control:
         return self._exchange.pair(symbol)
 
     def _set_engine(self, wishes: "Wishes") -> Row:
-        self._exchange.set_engine(wishes.text("state"))
+        self._exchange.hand.set_engine(wishes.text("state"))
         return {"state": self._exchange.engine_state}
 
     def _forward(self, wishes: "Wishes") -> Row:
@@ -143,13 +143,13 @@ class Control:
         return {"now_ns": self._clock.now_ns()}
 
     def _trade(self, wishes: "Wishes") -> Row:
-        self._exchange.trade_outside(
+        self._exchange.hand.trade(
             wishes.text("symbol"), side=wishes.side(), quantity=wishes.amount("quantity")
         )
         return {"done": True}
 
     def _quote(self, wishes: "Wishes") -> Row:
-        self._exchange.quote_outside(
+        self._exchange.hand.quote(
             wishes.text("symbol"),
             side=wishes.side(),
             price=wishes.amount("price"),
@@ -160,14 +160,14 @@ class Control:
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────
 
     def _names(self, wishes: "Wishes") -> Row:
-        return {"accounts": [account.name for account in self._exchange.accounts()]}
+        return {"accounts": [account.name for account in self._exchange.accounts.all()]}
 
     def _open_account(self, wishes: "Wishes") -> Row:
         name, tier = wishes.text("name"), wishes.optional("tier")
         balances = wishes.raw("balances") or {}
         if not isinstance(balances, dict):
             raise UsageError('balances: not an object; write {"USD": "1000"}')
-        self._exchange.open_account(
+        self._exchange.hand.open_account(
             name,
             {asset: _decimal("balances", amount) for asset, amount in balances.items()},
             tier=None if tier is None else VerificationTier(tier),
@@ -181,22 +181,22 @@ class Control:
         if permissions is not None and not isinstance(permissions, list):
             raise UsageError('permissions: not a list; write ["query-funds"]')
         answer = self._key(wishes.text("account"), permissions)
-        key = self._exchange.find_key(str(answer["key"]))
+        key = self._exchange.accounts.find_key(str(answer["key"]))
         if key is not None:
             key.nonce_window = wishes.integer("nonce_window") or 0
         return answer
 
     def _key(self, account: str, permissions: list[str] | None) -> Row:
-        key = self._exchange.make_key(account, permissions)
+        key = self._exchange.accounts.make_key(account, permissions)
         return {"account": account, "key": key.key, "secret": key.secret}
 
     def _deposit(self, wishes: "Wishes") -> object:
-        return self._exchange.deposit(
+        return self._exchange.hand.deposit(
             wishes.text("account"), wishes.text("asset"), wishes.amount("amount")
         )
 
     def _withdraw(self, wishes: "Wishes") -> object:
-        return self._exchange.withdraw(
+        return self._exchange.hand.withdraw(
             wishes.text("account"),
             wishes.text("asset"),
             wishes.amount("amount"),
@@ -205,15 +205,15 @@ class Control:
 
     def _oracle(self, wishes: "Wishes") -> Row:
         exchange, name = self._exchange, wishes.text("account")
-        exchange.account(name)
+        exchange.accounts.get(name)
         return {
             "account": name,
-            "holdings": dict(exchange.holdings(name)),
-            "open_orders": list(exchange.open_orders(name)),
-            "closed_orders": list(exchange.closed_orders(name)),
-            "fills": list(exchange.fills(name)),
-            "ledger": list(exchange.ledger(name)),
-            "volume_30d": exchange.volume_30d(name),
+            "holdings": dict(exchange.inquiry.holdings(name)),
+            "open_orders": list(exchange.inquiry.open_orders(name)),
+            "closed_orders": list(exchange.inquiry.closed_orders(name)),
+            "fills": list(exchange.inquiry.fills(name)),
+            "ledger": list(exchange.inquiry.ledger(name)),
+            "volume_30d": exchange.inquiry.volume_30d(name),
         }
 
     def _flows(self, wishes: "Wishes") -> Row:
@@ -246,7 +246,7 @@ class Control:
             "engine": self._exchange.engine_state,
             "now_ns": self._clock.now_ns(),
             "pairs": [pair.symbol for pair in self._exchange.pairs()],
-            "accounts": [account.name for account in self._exchange.accounts()],
+            "accounts": [account.name for account in self._exchange.accounts.all()],
         }
 
 

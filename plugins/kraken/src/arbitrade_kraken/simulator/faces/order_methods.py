@@ -5,9 +5,8 @@ from decimal import InvalidOperation
 
 import attrs
 
-from arbitrade_kraken.simulator.exchange.exchange import Placed
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
+from arbitrade_kraken.simulator.exchange.orders import Placed, VenueRefusal
 from arbitrade_kraken.simulator.faces import order_params as read
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.wire import Message, whole_seconds

@@ -152,7 +152,7 @@ class PrivateSession(SocketSession):
         exchange = self.face.exchange
         result = {
             "channel": "executions",
-            "maxratecount": exchange.account(account).max_rate_count,
+            "maxratecount": exchange.accounts.get(account).max_rate_count,
             "snap_orders": snap_orders,
             "snap_trades": snap_trades,
         }
@@ -162,10 +162,10 @@ class PrivateSession(SocketSession):
         reports = self._private.reports
         rows: list[Row] = []
         if snap_orders:
-            rows += [reports.open_order(order) for order in exchange.open_orders(account)]
+            rows += [reports.open_order(order) for order in exchange.inquiry.open_orders(account)]
         past: list[Row] = []
         if snap_trades:
-            fills = exchange.fills(account)[-_SNAPSHOT_FILLS:]
+            fills = exchange.inquiry.fills(account)[-_SNAPSHOT_FILLS:]
             past = [reports.past_fill(fill) for fill in fills]
         self._deliver("executions", rows + past, "snapshot")
         faults = self.face.faults
@@ -181,7 +181,7 @@ class PrivateSession(SocketSession):
         self._sequences["balances"] = 0
         self.succeed(request, {"channel": "balances", "snapshot": wants_snapshot}, time_in)
         if wants_snapshot:
-            holdings = self.face.exchange.holdings(token.key.account)
+            holdings = self.face.exchange.inquiry.holdings(token.key.account)
             rows = [self._private.reports.holding(holding) for holding in holdings.values()]
             self._deliver("balances", rows, "snapshot")
 

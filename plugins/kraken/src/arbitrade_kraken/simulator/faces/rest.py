@@ -74,7 +74,7 @@ class RestFace:
     # ── the way in ───────────────────────────────────────────────────────────────────────────────
 
     def _authenticate(self, request: web.Request, body: bytes, arguments: Arguments) -> ApiKey:
-        key = self._face.exchange.find_key(request.headers.get("API-Key", ""))
+        key = self._face.exchange.accounts.find_key(request.headers.get("API-Key", ""))
         if key is None:
             raise VenueRefusal("EAPI:Invalid key")
         nonce = arguments.text("nonce")
@@ -105,7 +105,7 @@ class RestFace:
         if permissions and not key.permissions.intersection(permissions):
             raise VenueRefusal("EGeneral:Permission denied")
         exchange = self._face.exchange
-        exchange.calls.charge(key, exchange.account(key.account).tier, name)
+        exchange.calls.charge(key, exchange.accounts.get(key.account).tier, name)
         try:
             return self._taken(call(key, arguments))
         except InvalidOperation:

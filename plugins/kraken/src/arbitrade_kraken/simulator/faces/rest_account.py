@@ -81,7 +81,7 @@ class AccountCalls:
     def _balance(self, key: ApiKey, arguments: Arguments) -> Row:
         assets = self._face.exchange.listed.assets
         rows: Row = {}
-        for name, holding in self._face.exchange.holdings(key.account).items():
+        for name, holding in self._face.exchange.inquiry.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = f"{holding.total:.{asset.decimals}f}"
             if holding.earning:
@@ -91,7 +91,7 @@ class AccountCalls:
     def _balance_ex(self, key: ApiKey, arguments: Arguments) -> Row:
         assets = self._face.exchange.listed.assets
         rows: Row = {}
-        for name, holding in self._face.exchange.holdings(key.account).items():
+        for name, holding in self._face.exchange.inquiry.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = _extended(holding.total, holding.held, asset.decimals)
             if holding.earning:
@@ -103,7 +103,7 @@ class AccountCalls:
         exchange = self._face.exchange
         answer: Row = {
             "currency": "ZUSD",
-            "volume": f"{exchange.volume_30d(key.account):.4f}",
+            "volume": f"{exchange.inquiry.volume_30d(key.account):.4f}",
         }
         names = arguments.names("pair")
         if not names:
@@ -112,7 +112,7 @@ class AccountCalls:
         maker_fees: Row = {}
         for name in names:
             under, pair = self._public.find(name)
-            quote = exchange.fee_quote(key.account, pair.symbol)
+            quote = exchange.inquiry.fee_quote(key.account, pair.symbol)
             fees[under] = self._fee_row(quote.taker)
             maker_fees[under] = self._fee_row(quote.maker)
         return answer | {"fees": fees, "fees_maker": maker_fees}
@@ -136,10 +136,10 @@ class AccountCalls:
         """Orders as the database behind REST knows them, which may lag behind the engine."""
         exchange, with_trades = self._face.exchange, arguments.flag("trades")
         as_of_ns = self._as_of_ns(key.account, self._face.wire.open_orders_lag_ms)
-        orders = [o for o in exchange.open_orders(key.account) if o.created_ns <= as_of_ns]
+        orders = [o for o in exchange.inquiry.open_orders(key.account) if o.created_ns <= as_of_ns]
         orders += [
             _still_open(order)
-            for order in exchange.closed_orders(key.account)
+            for order in exchange.inquiry.closed_orders(key.account)
             if order.created_ns <= as_of_ns < (order.closed_ns or 0)
         ]
         kept = _named(orders, arguments)
@@ -148,7 +148,9 @@ class AccountCalls:
     def _closed_orders(self, key: ApiKey, arguments: Arguments) -> Row:
         as_of_ns = self._as_of_ns(key.account, 0)
         exchange, with_trades = self._face.exchange, arguments.flag("trades")
-        orders = [o for o in exchange.closed_orders(key.account) if (o.closed_ns or 0) <= as_of_ns]
+        orders = [
+            o for o in exchange.inquiry.closed_orders(key.account) if (o.closed_ns or 0) <= as_of_ns
+        ]
         kept = list(_named(orders, arguments))
         kept = _between(kept, arguments, lambda order: order.closed_ns or 0)
         rows = {o.order_id: self._records.order(o, with_trades) for o in _page(kept, arguments)}
@@ -160,14 +162,14 @@ class AccountCalls:
         names = arguments.names("txid")
         orders: list[Order] = []
         for name in names[:_PAGE]:
-            order = exchange.order(key.account, name)
+            order = exchange.inquiry.order(key.account, name)
             if order is None:
                 raise VenueRefusal("EOrder:Unknown order")
             orders.append(order)
         if (client_id := arguments.text("cl_ord_id")) is not None and not names:
-            orders += exchange.find_orders(key.account, OrderRef(client_id=client_id))
+            orders += exchange.inquiry.find_orders(key.account, OrderRef(client_id=client_id))
         elif (userref := arguments.integer("userref")) is not None and not names:
-            orders += exchange.find_orders(key.account, OrderRef(userref=userref))
+            orders += exchange.inquiry.find_orders(key.account, OrderRef(userref=userref))
         elif not names:
             raise VenueRefusal("EGeneral:Invalid arguments:txid")
         with_trades = arguments.flag("trades")
@@ -177,7 +179,7 @@ class AccountCalls:
 
     def _trades_history(self, key: ApiKey, arguments: Arguments) -> Row:
         as_of_ns = self._as_of_ns(key.account, 0)
-        fills = [f for f in self._face.exchange.fills(key.account) if f.time_ns <= as_of_ns]
+        fills = [f for f in self._face.exchange.inquiry.fills(key.account) if f.time_ns <= as_of_ns]
         groups = _consolidated(fills, arguments.flag("consolidate_taker", default=True))
         groups = _between(groups[::-1], arguments, lambda group: group[-1].time_ns)
         with_ledgers = arguments.flag("ledgers")
@@ -188,7 +190,7 @@ class AccountCalls:
         return {"trades": rows} | _count(len(groups), arguments)
 
     def _query_trades(self, key: ApiKey, arguments: Arguments) -> Row:
-        fills = {fill.exec_id: fill for fill in self._face.exchange.fills(key.account)}
+        fills = {fill.exec_id: fill for fill in self._face.exchange.inquiry.fills(key.account)}
         rows: Row = {}
         for name in arguments.names("txid"):
             if name not in fills:
@@ -197,7 +199,7 @@ class AccountCalls:
         return rows
 
     def _ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
-        entries: list[LedgerEntry] = list(self._face.exchange.ledger(key.account))[::-1]
+        entries: list[LedgerEntry] = list(self._face.exchange.inquiry.ledger(key.account))[::-1]
         listed = self._face.exchange.listed
         if names := [n for n in arguments.names("asset") if n != "all"]:
             found = [listed.find_asset(name) for name in names]
@@ -212,7 +214,9 @@ class AccountCalls:
         return {"ledger": rows} | _count(len(entries), arguments)
 
     def _query_ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
-        entries = {entry.ledger_id: entry for entry in self._face.exchange.ledger(key.account)}
+        entries = {
+            entry.ledger_id: entry for entry in self._face.exchange.inquiry.ledger(key.account)
+        }
         rows: Row = {}
         for name in arguments.names("id"):
             if name not in entries:

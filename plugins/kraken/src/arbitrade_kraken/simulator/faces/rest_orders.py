@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.exchange import Placed
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
     NewOrder,
     OrderRef,
+    Placed,
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.faces.arguments import Arguments

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from arbitrade.errors import VenueUnavailableError
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.faces.client_socket import MAX_REQUEST_BYTES, ClientSocket

@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 
 PLENTY: Mapping[str, Decimal] = {

@@ -278,7 +278,7 @@ class FastAccount:
 
     def _snapshot(self) -> None:
         """Tell how things stand, and what happened meanwhile: fills, then how orders ended."""
-        for order in self._exchange.open_orders(self._name):
+        for order in self._exchange.inquiry.open_orders(self._name):
             report = self._table.read(self._reports.open_order(order), is_snapshot=True)
             if report is not None:
                 self._tell(report)
@@ -286,7 +286,7 @@ class FastAccount:
         for fill in self.history.fills(self._untold):
             self._tell(fill)
         for order_id in tuple(self._standing):
-            ended = self._exchange.order(self._name, order_id)
+            ended = self._exchange.inquiry.order(self._name, order_id)
             if ended is not None and not ended.is_open:
                 self._tell(as_report(state_of(ended)))
         self._queue.tell(self._readiness())
@@ -300,7 +300,7 @@ class FastAccount:
 
     def ask(self, client_id: str) -> OrderState | None:
         """Return what the venue knows of an order now."""
-        found = self._exchange.find_orders(self._name, OrderRef(client_id=client_id))
+        found = self._exchange.inquiry.find_orders(self._name, OrderRef(client_id=client_id))
         if found:
             return state_of(found[0])
         if ("add_order", client_id) not in self._waiting:
