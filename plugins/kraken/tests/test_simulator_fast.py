@@ -38,7 +38,7 @@ from arbitrade_kraken.simulator.fast.events import (
     PrivateReadiness,
 )
 from arbitrade_kraken.simulator.fast.venue import FastVenue
-from arbitrade_kraken.simulator.running import build_exchange, fund
+from arbitrade_kraken.simulator.making import build_exchange, fund
 from arbitrade_kraken.venue import KrakenVenue
 
 SECOND_NS = 1_000_000_000

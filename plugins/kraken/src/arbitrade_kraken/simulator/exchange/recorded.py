@@ -53,7 +53,7 @@ class RecordedMarket:
 
     @property
     def is_over(self) -> bool:
-        """See `Market`."""
+        """True once the last frame was played and none begins anew."""
         return self._is_over
 
     @property

@@ -18,9 +18,8 @@ from arbitrade_kraken.simulator.exchange.keys import VerificationTier
 from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.frames import Levels, units
-from arbitrade_kraken.simulator.faces.wire import dumps
+from arbitrade_kraken.simulator.faces.wire import Row, dumps
 
-type Row = dict[str, object]
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 type ControlAction = Callable[["Wishes"], object]
 

@@ -9,12 +9,10 @@ from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import Placed, VenueRefusal
 from arbitrade_kraken.simulator.faces import order_params as read
 from arbitrade_kraken.simulator.faces.face import Face
-from arbitrade_kraken.simulator.faces.wire import Message, whole_seconds
+from arbitrade_kraken.simulator.faces.wire import Message, Row, whole_seconds
 
 PLACE, CANCEL = "modify-trades", "close-trades"
 """Permissions."""
-
-type Row = dict[str, object]
 
 
 @attrs.frozen(kw_only=True)

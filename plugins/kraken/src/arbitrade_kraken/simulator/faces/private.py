@@ -13,7 +13,7 @@ from arbitrade_kraken.simulator.faces import frames
 from arbitrade_kraken.simulator.faces.client_socket import ClientSocket
 from arbitrade_kraken.simulator.faces.face import Face, SocketToken
 from arbitrade_kraken.simulator.faces.order_methods import MethodAnswer, OrderMethods
-from arbitrade_kraken.simulator.faces.reports import Reports, Row
+from arbitrade_kraken.simulator.faces.reports import Reports
 from arbitrade_kraken.simulator.faces.session import (
     ORDER_METHODS,
     PRIVATE_CHANNELS,
@@ -21,7 +21,7 @@ from arbitrade_kraken.simulator.faces.session import (
     SocketSession,
     with_unknown_fields,
 )
-from arbitrade_kraken.simulator.faces.wire import Message, WireError, dumps, refusal, success
+from arbitrade_kraken.simulator.faces.wire import Message, Row, WireError, dumps, refusal, success
 
 PUBLIC_HERE = "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com"
 _STATUS_CHANGES = ("pending_new", "amended", "restated", "status")

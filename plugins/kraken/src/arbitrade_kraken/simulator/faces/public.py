@@ -1,16 +1,8 @@
 """The public host: `status` first, subscriptions, books, and the other market channels."""
 
-from collections import defaultdict, deque
-from collections.abc import Hashable
-from typing import Protocol
+from collections import deque
 
-from arbitrade_kraken.simulator.exchange.events import (
-    BookChanged,
-    EngineChanged,
-    ExchangeEvent,
-    PairChanged,
-    PublicTrade,
-)
+from arbitrade_kraken.simulator.exchange.events import EngineChanged, ExchangeEvent
 from arbitrade_kraken.simulator.faces import channels, frames
 from arbitrade_kraken.simulator.faces.client_socket import ClientSocket
 from arbitrade_kraken.simulator.faces.face import Face
@@ -21,33 +13,20 @@ from arbitrade_kraken.simulator.faces.session import (
     SocketSession,
     with_unknown_fields,
 )
+from arbitrade_kraken.simulator.faces.topics import MarketTopics, Topic
 from arbitrade_kraken.simulator.faces.wire import Message, WireError
 
 DEPTHS = (10, 25, 100, 500, 1000)
 PRIVATE_HERE = "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
 
-type Topic = tuple[Hashable, ...]
-"""The identity of a subscription: ("book", symbol, depth), ("ticker", symbol, trigger), …"""
-
-
-class Subscriber(Protocol):
-    """Who hears what happens in a topic: a socket, as a rule."""
-
-    def deliver(self, frame: bytes, channel: str, symbol: str | None = None) -> None:
-        """Take a frame of a channel."""
-
 
 class PublicFace:
-    """All public sockets, and what they are subscribed to."""
+    """All public sockets; what they subscribe to is kept by `market`."""
 
     def __init__(self, face: Face) -> None:
         self.face = face
         self.sessions: set[PublicSession] = set()
-        self._listeners: defaultdict[Topic, dict[Subscriber, None]] = defaultdict(dict)
-        self._decimals: dict[str, tuple[int, int]] = {}
-        self._market = channels.MarketChannels(face)
-        self.frames = 0
-        """Frames of market data sent, over all sockets."""
+        self.market = MarketTopics(face)
         face.exchange.listen(self._on_event)
 
     def open(self, socket: ClientSocket, connection_id: int) -> "PublicSession":
@@ -58,106 +37,19 @@ class PublicFace:
         return session
 
     def close(self, session: "PublicSession") -> None:
-        """Forget a socket."""
+        """Forget a socket that is gone, with everything it subscribed to."""
         self.sessions.discard(session)
         for topic in list(session.topics):
-            self.remove(topic, session)
-
-    # ── who listens to what ──────────────────────────────────────────────────────────────────────
-
-    def add(self, topic: Topic, session: Subscriber) -> None:
-        """Send what happens in a topic from now on."""
-        self._listeners[topic][session] = None
-        if (watched := _watched(topic)) is not None:
-            self.face.exchange.watch(*watched)
-
-    def remove(self, topic: Topic, session: Subscriber) -> None:
-        """Undo `add`; nothing if it wasn't."""
-        listeners = self._listeners.get(topic)
-        if not listeners or session not in listeners:
-            return
-        del listeners[session]
-        if not listeners:
-            del self._listeners[topic]
-        if (watched := _watched(topic)) is not None:
-            self.face.exchange.unwatch(*watched)
-
-    def snapshot(self, topic: Topic) -> bytes | None:
-        """Return what a new subscriber gets first; None where there is no such thing."""
-        if topic[0] == "book":
-            book = self.face.exchange.book(str(topic[1]), int(str(topic[2])))
-            return frames.book_frame(
-                "snapshot",
-                book.symbol,
-                book.bids,
-                book.asks,
-                self._decimals_of(book.symbol),
-                book.checksum,
-                self.face.text_of(book.time_ns),
-            )
-        return self._market.snapshot(topic)
-
-    # ── what happens ─────────────────────────────────────────────────────────────────────────────
+            self.market.remove(topic, session)
 
     def _on_event(self, event: ExchangeEvent) -> None:
-        if isinstance(event, BookChanged):
-            self._on_book(event)
-        elif isinstance(event, PublicTrade):
-            self._on_trade(event)
-        elif isinstance(event, PairChanged):
-            self._decimals.pop(event.symbol, None)
-            self._tell(("instrument",), self._market.instrument_update(event.symbol))
-        elif isinstance(event, EngineChanged):
+        if isinstance(event, EngineChanged):
             for session in self.sessions:
                 session.deliver(frames.status_frame(event.state, session.connection_id), "status")
 
-    def _on_book(self, event: BookChanged) -> None:
-        symbol, depth = event.symbol, event.depth
-        listeners = self._listeners.get(("book", symbol, depth))
-        if listeners:
-            faults = self.face.faults
-            if faults.is_quiet or not faults.take("dropped_frame", symbol=symbol, channel="book"):
-                frame = frames.book_frame(
-                    "update",
-                    symbol,
-                    event.bids,
-                    event.asks,
-                    self._decimals_of(symbol),
-                    event.checksum,
-                    self.face.text_of(event.time_ns),
-                )
-                self.frames += len(listeners)
-                for session in listeners:
-                    session.deliver(frame, "book", symbol)
-        if depth == 10 and (topic := ("ticker", symbol, "bbo")) in self._listeners:
-            frame_or_none = self._market.best_changed(symbol)
-            if frame_or_none is not None:
-                self._tell(topic, frame_or_none, symbol)
-
-    def _on_trade(self, trade: PublicTrade) -> None:
-        symbol = trade.symbol
-        self._market.count(trade)
-        topics: list[Topic] = [("trade", symbol), ("ticker", symbol, "trades")]
-        topics += [("ohlc", symbol, minutes) for minutes in channels.INTERVALS]
-        for topic in topics:
-            if topic in self._listeners:
-                self._tell(topic, self._market.trade_update(topic, trade), symbol)
-
-    def _tell(self, topic: Topic, frame: bytes, symbol: str | None = None) -> None:
-        for session in self._listeners.get(topic, ()):
-            self.frames += 1
-            session.deliver(frame, str(topic[0]), symbol)
-
-    def _decimals_of(self, symbol: str) -> tuple[int, int]:
-        known = self._decimals.get(symbol)
-        if known is None:
-            pair = self.face.exchange.pair(symbol)
-            known = self._decimals[symbol] = (pair.price_decimals, pair.lot_decimals)
-        return known
-
 
 class PublicSession(SocketSession):
-    """One public socket."""
+    """One public socket: what it asked for, and how frames reach it."""
 
     host = "public"
 
@@ -221,7 +113,7 @@ class PublicSession(SocketSession):
         self.succeed(request, result, time_in)
         self.socket.start_heartbeats()
         if not wants_snapshot:
-            self._public.add(topic, self)
+            self._public.market.add(topic, self)
             return
         delay_s = self.face.delay_s(self.face.wire.snapshot_ms)
         self.socket.after(delay_s, lambda: self._begin(topic))
@@ -230,8 +122,8 @@ class PublicSession(SocketSession):
         """Send the snapshot and everything after it."""
         if topic not in self.topics:
             return  # unsubscribed meanwhile
-        self._public.add(topic, self)
-        frame = self._public.snapshot(topic)
+        self._public.market.add(topic, self)
+        frame = self._public.market.snapshot(topic)
         if frame is not None:
             symbol = str(topic[1]) if len(topic) > 1 else None
             self.deliver(frame, f"{topic[0]}", symbol)
@@ -240,7 +132,7 @@ class PublicSession(SocketSession):
         if topic not in self.topics:
             raise WireError(self.face.wire.not_subscribed, **_named(result))
         self.topics.discard(topic)
-        self._public.remove(topic, self)
+        self._public.market.remove(topic, self)
         self.succeed(request, result, time_in)
 
     def _symbols(self, params: Message) -> list[str]:
@@ -291,12 +183,3 @@ def _topic(params: Message, symbol: str) -> tuple[Topic, dict[str, object]]:
 
 def _named(result: dict[str, object]) -> dict[str, object]:
     return {"symbol": result["symbol"]} if "symbol" in result else {}
-
-
-def _watched(topic: Topic) -> tuple[str, int] | None:
-    """Return the book the exchange has to report for a topic."""
-    if topic[0] == "book":
-        return str(topic[1]), int(str(topic[2]))
-    if topic[0] == "ticker" and topic[2] == "bbo":
-        return str(topic[1]), 10
-    return None

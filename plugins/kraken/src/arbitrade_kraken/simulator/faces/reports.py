@@ -7,9 +7,7 @@ from arbitrade_kraken.simulator.exchange.events import LedgerEntry, OrderEvent
 from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
 from arbitrade_kraken.simulator.faces.face import Face
-from arbitrade_kraken.simulator.faces.wire import fixed, whole_seconds
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Row, fixed, whole_seconds
 
 _CATEGORIES = {
     "trade": "trade",

@@ -10,9 +10,9 @@ from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill, OrderRe
 from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
-from arbitrade_kraken.simulator.faces.rest_rows import Records
+from arbitrade_kraken.simulator.faces.rest_rows import RestRows
+from arbitrade_kraken.simulator.faces.wire import Row
 
-type Row = dict[str, object]
 type Call = Callable[[ApiKey, Arguments], object]
 
 FUNDS, OPEN, CLOSED, LEDGER = (
@@ -35,7 +35,7 @@ class AccountCalls:
     def __init__(self, face: Face, public: PublicCalls) -> None:
         self._face = face
         self._public = public
-        self._records = Records(face)
+        self._rows = RestRows(face)
         self.methods: dict[str, tuple[tuple[str, ...], Call]] = {
             "GetWebSocketsToken": (("create-ws-token",), self._token),
             "GetApiKeyInfo": ((), self._key_info),
@@ -143,7 +143,7 @@ class AccountCalls:
             if order.created_ns <= as_of_ns < (order.closed_ns or 0)
         ]
         kept = _named(orders, arguments)
-        return {"open": {o.order_id: self._records.order(o, with_trades) for o in kept}}
+        return {"open": {o.order_id: self._rows.order(o, with_trades) for o in kept}}
 
     def _closed_orders(self, key: ApiKey, arguments: Arguments) -> Row:
         as_of_ns = self._as_of_ns(key.account, 0)
@@ -153,7 +153,7 @@ class AccountCalls:
         ]
         kept = list(_named(orders, arguments))
         kept = _between(kept, arguments, lambda order: order.closed_ns or 0)
-        rows = {o.order_id: self._records.order(o, with_trades) for o in _page(kept, arguments)}
+        rows = {o.order_id: self._rows.order(o, with_trades) for o in _page(kept, arguments)}
         return {"closed": rows} | _count(len(kept), arguments)
 
     def _query_orders(self, key: ApiKey, arguments: Arguments) -> Row:
@@ -173,7 +173,7 @@ class AccountCalls:
         elif not names:
             raise VenueRefusal("EGeneral:Invalid arguments:txid")
         with_trades = arguments.flag("trades")
-        return {order.order_id: self._records.order(order, with_trades) for order in orders}
+        return {order.order_id: self._rows.order(order, with_trades) for order in orders}
 
     # ── trades and ledger ────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +184,7 @@ class AccountCalls:
         groups = _between(groups[::-1], arguments, lambda group: group[-1].time_ns)
         with_ledgers = arguments.flag("ledgers")
         rows = {
-            group[0].exec_id: self._records.trade(group, with_ledgers)
+            group[0].exec_id: self._rows.trade(group, with_ledgers)
             for group in _page(groups, arguments)
         }
         return {"trades": rows} | _count(len(groups), arguments)
@@ -195,7 +195,7 @@ class AccountCalls:
         for name in arguments.names("txid"):
             if name not in fills:
                 raise VenueRefusal("EQuery:Unknown trade")
-            rows[name] = self._records.trade([fills[name]], arguments.flag("ledgers"))
+            rows[name] = self._rows.trade([fills[name]], arguments.flag("ledgers"))
         return rows
 
     def _ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
@@ -210,7 +210,7 @@ class AccountCalls:
         if (kind := arguments.text("type")) not in (None, "all"):
             entries = [entry for entry in entries if entry.kind == kind]
         entries = _between(entries, arguments, lambda entry: entry.time_ns)
-        rows = {e.ledger_id: self._records.ledger_entry(e) for e in _page(entries, arguments)}
+        rows = {e.ledger_id: self._rows.ledger_entry(e) for e in _page(entries, arguments)}
         return {"ledger": rows} | _count(len(entries), arguments)
 
     def _query_ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
@@ -221,7 +221,7 @@ class AccountCalls:
         for name in arguments.names("id"):
             if name not in entries:
                 raise VenueRefusal("EQuery:Unknown ledger")
-            rows[name] = self._records.ledger_entry(entries[name])
+            rows[name] = self._rows.ledger_entry(entries[name])
         return rows
 
     def _as_of_ns(self, account: str, lag_ms: int) -> int:

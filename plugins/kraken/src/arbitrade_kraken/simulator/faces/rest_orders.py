@@ -18,8 +18,7 @@ from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.order_methods import CANCEL, PLACE, switch_times
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Row
 
 _FEES = {"fcib": "base", "fciq": "quote"}
 _OTHER_TYPES = ("stop-loss-limit", "take-profit-limit", "trailing-stop-limit")

@@ -12,9 +12,7 @@ from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.frames import Levels, units
 from arbitrade_kraken.simulator.faces.statistics import INTERVALS, DayStatistics, candles
-from arbitrade_kraken.simulator.faces.wire import whole_seconds
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Row, whole_seconds
 
 _SECOND_NS = 1_000_000_000
 _INFO = {
@@ -29,7 +27,7 @@ class PublicCalls:
     """Answers public calls.
 
     Args:
-        front: The exchange.
+        face: What all faces share.
         restricted: Assets that may not be traded, by country code.
     """
 

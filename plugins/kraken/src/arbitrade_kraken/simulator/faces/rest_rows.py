@@ -1,4 +1,4 @@
-"""Records of REST: orders, trades and ledger rows, amounts as text, times as seconds."""
+"""RestRows of REST: orders, trades and ledger rows, amounts as text, times as seconds."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,8 +7,7 @@ from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import average_price
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Row
 
 _STATUSES = {
     "pending_new": "pending",
@@ -21,8 +20,8 @@ _STATUSES = {
 _ZERO = Decimal(0)
 
 
-class Records:
-    """Writes them."""
+class RestRows:
+    """Writes these rows; they say of pairs and assets what REST calls them."""
 
     def __init__(self, face: Face) -> None:
         self._face = face

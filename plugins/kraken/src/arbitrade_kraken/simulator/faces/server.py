@@ -89,7 +89,7 @@ class SimulatorServer:
     @property
     def frames(self) -> int:
         """Public frames sent so far, over all sockets."""
-        return self._public.frames
+        return self._public.market.frames
 
     @property
     def waiting(self) -> int:

@@ -31,10 +31,11 @@ from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.fast.account import FastAccount
+from arbitrade_kraken.simulator.fast.chance import Chance
 from arbitrade_kraken.simulator.fast.events import FastEvent, FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.market import FastMarket
 from arbitrade_kraken.simulator.fast.queue import FastQueue
-from arbitrade_kraken.simulator.running import build_exchange, fund
+from arbitrade_kraken.simulator.making import build_exchange, fund
 
 _START_NS = 1_789_387_200_000_000_000
 """Noon of a day in September 2026."""
@@ -74,8 +75,11 @@ class FastVenue:
         chosen = [pair.symbol for pair in exchange.pairs()] if symbols is None else symbols
         face = Face(exchange, WireSettings(), rng.getrandbits(32))
         self._queue = queue = FastQueue(clock, rng)
-        self._market = FastMarket(exchange, face, queue, rng, faults, latency, chosen, depth, rate)
-        self._account = FastAccount(exchange, face, queue, rng, faults, latency, account)
+        chance = Chance(rng)
+        self._market = FastMarket(
+            exchange, face, queue, chance, faults, latency, chosen, depth, rate
+        )
+        self._account = FastAccount(exchange, face, queue, chance, faults, latency, account)
         self.exchange = exchange
         self.oracle = ExchangeOracle(exchange)
         self._market.open()
