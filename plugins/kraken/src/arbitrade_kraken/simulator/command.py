@@ -29,7 +29,7 @@ class _Duration(click.ParamType[float]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds."""
+        """Return the duration in seconds."""
         text = str(value).strip()
         for unit in ("ms", "s", "m", "h", "d"):
             if text.endswith(unit):
@@ -47,14 +47,14 @@ class _Duration(click.ParamType[float]):
 
 
 class _Balances(click.ParamType[dict[str, Decimal]]):
-    """`USD=1000,EUR=250.50`."""
+    """Amounts by asset, written `USD=1000,EUR=250.50`."""
 
     name = "balances"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, Decimal]:
-        """Return amounts by asset."""
+        """Return amounts by asset; one that was converted already stays as it is."""
         if isinstance(value, dict):
             return value
         amounts: dict[str, Decimal] = {}

@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 type JsonObject = dict[str, Any]
 
 _NONCES = itertools.count(1_000)
-"""Of all probes together: several may use one key."""
+"""One count for all probes, because several may use one key."""
 
 
 class SocketProbe:
@@ -33,9 +33,9 @@ class SocketProbe:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.frames: list[JsonObject] = []
-        """Every frame so far, numbers exact."""
+        """Every frame so far, its numbers exact."""
         self.texts: list[str] = []
-        """The same as they came; not JSON perhaps."""
+        """Every frame so far as it came, which may not be JSON."""
         self.is_over = False
         self._socket = socket
         self._unread: list[JsonObject] = []
@@ -104,7 +104,7 @@ class SocketProbe:
         await self.ask("ping")
 
     async def close(self) -> None:
-        """Close the socket."""
+        """Close the socket from this side."""
         await self._socket.close()
 
     async def read(self) -> None:
@@ -129,8 +129,8 @@ class RestProbe:
 
     Args:
         base: Its base URL.
-        key: For private calls.
-        secret: The same.
+        key: For private calls; empty where none are made.
+        secret: The private part of that key.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class RunningSimulator:
 
     @property
     def rest(self) -> str:
-        """Base URL of REST."""
+        """Base URL of REST, without a slash at its end."""
         return self.addresses.rest
 
     @property
@@ -53,7 +53,7 @@ class RunningSimulator:
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
 

@@ -50,7 +50,7 @@ class CustomerAccount:
         standing: The open ones.
         clients: Ids of open orders by `cl_ord_id`.
         opening: What it began with, by v2 asset; in the ledger these are its first deposits.
-        dead_man_s: When everything will be cancelled, whole seconds since the epoch.
+        dead_man_s: When everything will be cancelled, in whole seconds since the epoch, or None.
     """
 
     name: str
@@ -105,7 +105,7 @@ class CustomerAccount:
         }
 
     def close(self, order: Order) -> None:
-        """Take an order from those that stand."""
+        """Take an order from those that stand; its client id is free again from now on."""
         self.standing.pop(order.order_id, None)
         if order.client_id is not None and self.clients.get(order.client_id) == order.order_id:
             del self.clients[order.client_id]
@@ -158,7 +158,7 @@ class Accounts:
         return account
 
     def all(self) -> Sequence[CustomerAccount]:
-        """Return all accounts, those opened first first."""
+        """Return all accounts, in the order they were opened."""
         return tuple(self._accounts.values())
 
     def make_key(self, account: str, permissions: Iterable[str] | None = None) -> ApiKey:

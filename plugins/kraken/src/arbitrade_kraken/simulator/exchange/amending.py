@@ -1,4 +1,4 @@
-"""Where orders are changed in place."""
+"""Where orders are changed in place: an order keeps its id, and its place if it only shrinks."""
 
 from decimal import Decimal
 
@@ -49,7 +49,7 @@ class Amending:
         self._teller = teller
 
     def amend(self, account: CustomerAccount, amendment: Amendment) -> Amended:
-        """Change an order in place: quantity down keeps its place, anything else goes back."""
+        """Change an order; anything but a smaller quantity sends it to the back of the queue."""
         order = check_standing(account, amendment.ref, self._settings)
         pair = self._state.pairs[order.symbol]
         now = self._clock.now_ns()
@@ -74,6 +74,8 @@ class Amending:
         self._check_taking(order, price, is_post_only=amendment.post_only or order.post_only)
         self._rehold(account, pair, order, quantity, price)
         account.counters.add(pair.symbol, rates.amend_points(age), now)
+        # An order that only shrinks stays where it is.  Any other leaves the book on its old terms
+        # and comes back on its new ones, behind everything at its price.
         keeps_place = price == order.limit_price and quantity < order.quantity
         if not keeps_place:
             self._matching.take_out(order)

@@ -42,7 +42,7 @@ class BookSide:
         self.lots: dict[int, int] = {}
         """All there is at a price, ours included."""
         self.own: dict[int, int] = {}
-        """Of that, ours."""
+        """What of it belongs to orders of ours."""
         self.queues: dict[int, list[Chunk]] = {}
         self.before: dict[int, int] = {}
         """What stood at the prices touched since subscribers were last told."""
@@ -200,7 +200,11 @@ class BookSide:
 
 
 class MatchingBook:
-    """Both sides of one pair."""
+    """Both sides of one pair, on which orders of accounts meet each other and the market's.
+
+    Other books of the project only repeat what a venue says (`arbitrade.book`) or only speak
+    (`arbitrade.synthetic`); this one has queues, because somebody is going to trade on it.
+    """
 
     __slots__ = ("asks", "bids", "symbol", "time_ns", "watchers")
 
@@ -209,9 +213,9 @@ class MatchingBook:
         self.bids = BookSide(-1)
         self.asks = BookSide(1)
         self.time_ns = 0
-        """Of the last change."""
+        """When the book changed last."""
         self.watchers: dict[int, int] = {}
-        """How many subscribe, by depth."""
+        """How many subscribers each depth has."""
 
     def watch(self, depth: int) -> None:
         """Count one more subscriber at a depth."""
@@ -240,7 +244,7 @@ class MatchingBook:
         return bool(self.bids.own or self.asks.own)
 
     def settle(self) -> None:
-        """Forget what was told."""
+        """Forget what was told; only a settled book has a checksum."""
         self.bids.settle()
         self.asks.settle()
 

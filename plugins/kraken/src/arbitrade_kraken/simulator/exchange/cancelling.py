@@ -1,4 +1,4 @@
-"""Where orders are cancelled."""
+"""Where orders are cancelled: one by one, in batches, or all of an account."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ class Cancelling:
         self._teller = teller
 
     def cancel(self, account: CustomerAccount, refs: Sequence[OrderRef]) -> Sequence[CancelResult]:
-        """Cancel each of these; a row for each order."""
+        """Cancel each of these; return a row for each order, in which a refusal stands too."""
         rows: list[CancelResult] = []
         for ref in refs:
             found = account.find_standing(ref)
@@ -48,7 +48,7 @@ class Cancelling:
         return rows
 
     def cancel_batch(self, account: CustomerAccount, refs: Sequence[OrderRef]) -> int:
-        """Cancel 2 to 50; carried out even if it overshoots the counter."""
+        """Cancel 2 to 50 orders, even if that overshoots the counter; return how many went."""
         if not 2 <= len(refs) <= 50:
             raise invalid("orders")
         # The counter is asked before anything is cancelled; after that the batch may overshoot it.
@@ -58,7 +58,7 @@ class Cancelling:
         return self._cancel_these(account, {order.order_id: order for order in orders})
 
     def cancel_all(self, account: CustomerAccount) -> int:
-        """Cancel everything that stands."""
+        """Cancel everything of the account that stands; return how many that was."""
         return self._cancel_these(account, dict(account.standing))
 
     def _cancel_these(self, account: CustomerAccount, orders: Mapping[str, Order]) -> int:

@@ -9,9 +9,12 @@ from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMark
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.makers import Makers, QuotedPair
 
+NEVER = 1 << 62
+"""A step that no market comes to."""
+
 
 class Edges:
-    """Opens and closes edges, counting the steps of the market.
+    """Opens and closes edges; the market counts its steps and asks when one is due.
 
     Args:
         rng: Of the whole market: every draw moves everything after it.
@@ -32,12 +35,13 @@ class Edges:
         self._triangles: list[tuple[str, str, str]] = []
         self._popularity: dict[str, int] = {}
         """In how many triangles a pair is."""
-        self._steps = 0
+        self.next_step = NEVER
+        """In which step of the market the next edge opens or closes."""
         self._scheduled = 0
         self._due: list[tuple[int, int, QuotedPair | None]] = []
         """(step, running number, the pair whose edge ends or None for another to open)."""
         self.opened = 0
-        """Edges so far."""
+        """How many edges have opened so far."""
 
     def open(self, listed: ListedPairs) -> None:
         """Find the triangles of what is listed; schedule the first edge if there is one to open."""
@@ -64,33 +68,30 @@ class Edges:
             for symbol in triangle:
                 self._popularity[symbol] += 1
         if self._settings.edge_every and self._triangles:
-            self._later(self._settings.edge_every, None)
+            self._later(0, self._settings.edge_every, None)
 
-    def count_step(self) -> bool:
-        """Count a step of the market; return whether an edge opens or closes in it."""
-        self._steps += 1
-        return bool(self._due) and self._due[0][0] <= self._steps
-
-    def act(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
+    def act(self, step: int, is_matching: Mapping[str, bool]) -> MatchingBook | None:
         """Open or close the edge that is due; return the book that moved by it."""
         _, _, quoted = heappop(self._due)
+        self.next_step = self._due[0][0] if self._due else NEVER
         if quoted is not None:
             quoted.deviation = 0.0
         else:
-            self._later(self._settings.edge_every, None)
-            quoted = self._open_one(is_matching)
+            self._later(step, self._settings.edge_every, None)
+            quoted = self._open_one(step, is_matching)
         if quoted is None or not is_matching.get(quoted.symbol, True):
             return None
         self._makers.follow(quoted, at_once=True)
         return quoted.book
 
-    def _later(self, mean: int, quoted: QuotedPair | None) -> None:
+    def _later(self, step: int, mean: int, quoted: QuotedPair | None) -> None:
         """Schedule the end of a pair's edge, or with None the opening of some other."""
-        at = self._steps + max(1, int(mean * (0.5 + self._random())))
+        at = step + max(1, int(mean * (0.5 + self._random())))
         self._scheduled += 1
         heappush(self._due, (at, self._scheduled, quoted))
+        self.next_step = self._due[0][0]
 
-    def _open_one(self, is_matching: Mapping[str, bool]) -> QuotedPair | None:
+    def _open_one(self, step: int, is_matching: Mapping[str, bool]) -> QuotedPair | None:
         """Move the pair of a triangle that is in the fewest: one edge opens, not hundreds."""
         triangle = self._triangles[int(self._random() * len(self._triangles))]
         quoted = self._quoted[min(triangle, key=self._popularity.__getitem__)]
@@ -107,5 +108,5 @@ class Edges:
         wanted = 3 * fee * (1 + fee) + spreads + edge
         quoted.deviation = wanted if is_up else -wanted
         self.opened += 1
-        self._later(self._settings.edge_lifetime, quoted)
+        self._later(step, self._settings.edge_lifetime, quoted)
         return quoted

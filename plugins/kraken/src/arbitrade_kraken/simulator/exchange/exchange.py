@@ -164,7 +164,7 @@ class Exchange:
 
     @property
     def engine_state(self) -> str:
-        """`online`, `post_only`, `cancel_only` or `maintenance`."""
+        """What the engine does now: `online`, `post_only`, `cancel_only` or `maintenance`."""
         return self._state.engine
 
     def pair(self, symbol: str) -> PairFacts:

@@ -20,11 +20,11 @@ class FeeSide:
     """What one side pays, in percent and USD, as TradeVolume says it.
 
     Args:
-        fee: Now.
-        minimum: At the highest volume.
-        maximum: At no volume.
-        next_fee: In the next tier, None in the last.
-        next_volume: Where that begins.
+        fee: What it pays now.
+        minimum: What it would pay at the highest volume.
+        maximum: What it would pay at no volume.
+        next_fee: What it pays in the next tier, None in the last.
+        next_volume: Where the next tier begins.
         tier_volume: Where the present tier begins.
     """
 
@@ -52,7 +52,9 @@ class FeeQuote:
 
 @attrs.frozen
 class TieredFees:
-    """Both ladders of a schedule.
+    """What a schedule charges takers and makers, by their 30-day volume.
+
+    Core's `FeeSchedule` says what an account pays; this says how the venue comes to it.
 
     Args:
         counts: Trades under it count towards the 30-day volume.
@@ -63,7 +65,7 @@ class TieredFees:
     counts: bool
 
     def quote(self, symbol: str, volume: Decimal) -> FeeQuote:
-        """Return what holds at a 30-day volume."""
+        """Return what an account with this 30-day volume pays, with the tiers around it."""
         return FeeQuote(symbol, _side(self.taker, volume), _side(self.maker, volume))
 
 
@@ -76,7 +78,7 @@ class Volume:
         self._sum = Decimal(0)
 
     def add(self, time_ns: int, usd: Decimal) -> None:
-        """Count a trade."""
+        """Count a trade of so much worth."""
         self._recent.append((time_ns, usd))
         self._sum += usd
 

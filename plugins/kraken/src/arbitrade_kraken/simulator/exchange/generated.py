@@ -42,6 +42,7 @@ class GeneratedMarket:
         self._order: list[QuotedPair] = []
         self._weights: list[float] = []
         """Of the pairs in that order, summed up: how often each moves."""
+        self._steps = 0
         self._makers = Makers(self._rng, self._worths)
         self._edges = Edges(self.settings, self._rng, self._makers, self._quoted)
 
@@ -52,7 +53,7 @@ class GeneratedMarket:
 
     @property
     def edges_opened(self) -> int:
-        """Triangular edges so far."""
+        """How many triangular edges have opened so far."""
         return self._edges.opened
 
     def worth(self, asset: str) -> float:
@@ -77,8 +78,9 @@ class GeneratedMarket:
 
     def step(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
         """Move one book, a busy one more often.  About 12 µs."""
-        if self._edges.count_step():
-            return self._edges.act(is_matching)
+        self._steps += 1
+        if self._steps >= self._edges.next_step:
+            return self._edges.act(self._steps, is_matching)
         at = bisect_right(self._weights, self._random() * self._weights[-1])
         quoted = self._order[min(at, len(self._order) - 1)]
         self._drift(quoted)

@@ -93,6 +93,7 @@ class Hand:
         account = CustomerAccount(name, chosen, country, Volume(volume), counters)
         self._accounts.add(account)
         for asset, amount in (balances or {}).items():
+            # A deposit like any other in the ledger; set down apart, so that flows can tell it.
             self.deposit(name, asset, amount)
             account.opening[asset] = amount
         return account
@@ -171,23 +172,12 @@ class Hand:
                 f"{symbol}: tick {new.tick}; choose one above 0 with at most "
                 f"{new.price_decimals} decimals"
             )
-        is_rescaled = (new.price_decimals, new.lot_decimals) != (
-            pair.price_decimals,
-            pair.lot_decimals,
-        )
-        book = self._books[symbol]
+        old_decimals = (pair.price_decimals, pair.lot_decimals)
+        is_rescaled = (new.price_decimals, new.lot_decimals) != old_decimals
         if is_rescaled:
-            # Orders go, and are told to go, while their prices still mean what they meant.
-            self._end_all(symbol, self._settings.reasons.rescaled)
-            self._teller.tell(book)
-        self._state.set_pair(new)
-        if is_rescaled:
-            book.rescale(
-                new.price_decimals - pair.price_decimals,
-                new.lot_decimals - pair.lot_decimals,
-                int(new.tick.scaleb(new.price_decimals)),
-            )
-            self._market.on_rescaled(book, new)
+            self._rescale(pair, new)
+        else:
+            self._state.set_pair(new)
         self._teller.emit(PairChanged(symbol, is_rescaled))
         self._restate()
 
@@ -203,7 +193,7 @@ class Hand:
             )
         if state == self._state.engine:
             return
-        self._state.set_engine(state)
+        self._state.engine = state
         self._teller.emit(EngineChanged(state))
         self._restate()
 
@@ -249,6 +239,20 @@ class Hand:
         self._teller.tell(book)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
+
+    def _rescale(self, pair: PairFacts, new: PairFacts) -> None:
+        """Bring a pair and its book to other decimals."""
+        book = self._books[pair.symbol]
+        # Orders go, and are told to go, while their prices still mean what they meant.
+        self._end_all(pair.symbol, self._settings.reasons.rescaled)
+        self._teller.tell(book)
+        self._state.set_pair(new)
+        book.rescale(
+            new.price_decimals - pair.price_decimals,
+            new.lot_decimals - pair.lot_decimals,
+            int(new.tick.scaleb(new.price_decimals)),
+        )
+        self._market.on_rescaled(book, new)
 
     def _end_all(self, symbol: str, reason: str) -> None:
         """End every order of a pair, whoever's."""

@@ -14,7 +14,7 @@ TRADING_PERMISSIONS = frozenset(
 
 
 class VerificationTier(enum.Enum):
-    """Verification tier: it sets the rate counters."""
+    """How well the venue knows a customer: it sets the limits of the rate counters."""
 
     STARTER = "starter"
     INTERMEDIATE = "intermediate"

@@ -48,7 +48,7 @@ class QuotedPair:
         self.take_over(pair)
 
     def take_over(self, pair: PairFacts) -> None:
-        """Learn the pair's decimals."""
+        """Quote in the pair's decimals and on its tick from now on."""
         self.scale = float(10**pair.price_decimals)
         self.tick = max(1, int(pair.tick.scaleb(pair.price_decimals)))
 

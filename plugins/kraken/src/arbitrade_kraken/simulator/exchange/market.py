@@ -54,4 +54,4 @@ class Market(Protocol):
         """Hear that the book stands in other integers now."""
 
     def worth(self, asset: str) -> float:
-        """Return what an asset is worth in USD, about."""
+        """Return about what an asset is worth in USD."""

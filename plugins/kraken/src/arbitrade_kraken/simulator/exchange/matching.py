@@ -20,7 +20,7 @@ _NO_BOUND = 1 << 190
 
 
 class Matching:
-    """Matches; knows nothing of requests, counters or refusals."""
+    """Lets orders meet the book; knows nothing of requests, counters or refusals."""
 
     def __init__(
         self,
@@ -224,6 +224,7 @@ class Matching:
         book = self._books[order.symbol]
         opposite, bound = self.opposite(order.symbol, order.side), self.bound(order)
         lots = most = self.lots(order)
+        # Asked only of an order that takes something: one that rests leaves the fault to the next.
         fault = None
         if opposite.keys and opposite.keys[0] <= bound:
             fault = self._faults.take("partial_fill", symbol=order.symbol, account=order.account)

@@ -23,7 +23,11 @@ _NOTHING = Flow(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
 class ExchangeOracle:
-    """Knows what the exchange knows."""
+    """Adds up what the exchange has written down, and says where it doesn't agree with itself.
+
+    It is no second exchange: `arbitrade.testing.oracle` works out what a detector has to find, this
+    only reads balances, ledgers, orders and books and compares them.
+    """
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

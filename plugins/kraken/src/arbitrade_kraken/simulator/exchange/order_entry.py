@@ -166,6 +166,7 @@ class OrderEntry:
         if self._clock.now_ns() > order.deadline_ns:
             raise VenueRefusal("EService:Deadline elapsed")
         description = describe(request, pair)
+        # Up to here nothing has changed; an order that was only to be checked leaves no trace.
         if request.validate:
             return Placed(attrs.evolve(order, order_id=""), description)
         order.order_id = self._ids.order()
@@ -212,6 +213,7 @@ class OrderEntry:
             origin=request.origin,
         )
         if order.cash_quantity is not None:
+            # So much quote buys what the book gives for it now, in whole lots.
             lots = self._matching.affordable(order, order.cash_quantity)
             order.quantity = Decimal(lots).scaleb(-pair.lot_decimals)
             check_quantity(order.quantity, pair, self._settings)

@@ -55,7 +55,7 @@ _FREE_CALLS = frozenset(
         "CancelAll", "CancelAllOrdersAfter",
     }
 )  # fmt: skip
-"""They count in the trading counters instead."""
+"""Calls that count in the trading counters instead."""
 
 
 def amend_points(age_ns: int) -> Decimal:
@@ -87,12 +87,12 @@ class DecayingCounter:
     _at_ns: int = 0
 
     def at(self, now_ns: int) -> Decimal:
-        """Return the value now."""
+        """Return the value at a time, decayed until then."""
         gone = max(0, now_ns - self._at_ns) * self.decay / _SECOND_NS
         return max(Decimal(0), self._value - gone)
 
     def add(self, points: Decimal, now_ns: int) -> None:
-        """Count points."""
+        """Count points, on top of what is left by then."""
         self._value = self.at(now_ns) + points
         self._at_ns = now_ns
 
@@ -129,7 +129,7 @@ class TradingCounters:
 
 
 class CallCounters:
-    """REST call counters, one a key."""
+    """Counts private REST calls, each key for itself."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -49,7 +49,7 @@ class RecordedMarket:
         self._instruments: tuple[Instrument, ...] = ()
         self._is_over = False
         self.skipped = 0
-        """Frames that were no book of a listed pair."""
+        """How many frames were no book of a listed pair."""
 
     @property
     def is_over(self) -> bool:
@@ -58,15 +58,15 @@ class RecordedMarket:
 
     @property
     def duplicate_share(self) -> float:
-        """See `Market`."""
+        """Nothing is named twice on purpose: a recording is told as it was."""
         return 0.0
 
     def worth(self, asset: str) -> float:
-        """See `Market`."""
+        """Return what an asset was worth when the list of pairs was made, in USD."""
         return self._worths.get(asset, 1.0)
 
     def open(self, listed: ListedPairs, floor: Floor) -> dict[str, MatchingBook]:
-        """See `Market`: books are empty until their snapshots are played."""
+        """Return empty books: they fill as their snapshots are played."""
         self._floor = floor
         self._worths = asset_worths(listed)
         self._instruments = tuple(_instrument(pair) for pair in listed.pairs.values())
@@ -75,7 +75,7 @@ class RecordedMarket:
         return dict(self._books)
 
     def step(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
-        """See `Market`: play up to the next book message of a listed pair."""
+        """Play up to the next book message of a listed pair."""
         while True:
             frame = next(self._next, None)
             if frame is None:
@@ -92,16 +92,16 @@ class RecordedMarket:
             self.skipped += 1
 
     def deepen(self, book: MatchingBook, depth: int) -> None:
-        """See `Market`: a recording has no more than it has."""
+        """Nothing: a recording has no more levels than it has."""
 
     def on_taken(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
-        """See `Market`."""
+        """Remember what was taken: the recording goes on as if it were still there."""
         sign = 1 if taker is Side.BUY else -1
         place = (book.symbol, sign, key)
         self._taken[place] = self._taken.get(place, 0) + lots
 
     def on_rescaled(self, book: MatchingBook, pair: PairFacts) -> None:
-        """See `Market`: what was taken is forgotten, its integers mean something else now."""
+        """Forget what was taken of the pair: its integers mean something else now."""
         self._taken = {place: n for place, n in self._taken.items() if place[0] != book.symbol}
 
     def _play(self, frame: bytes) -> MatchingBook | None:

@@ -103,12 +103,49 @@ class Settlement:
         is_maker: bool,
     ) -> OrderFill:
         """Book one fill: the order, the two ledger rows, the volume, the hold; tell of each."""
-        now = self._clock.now_ns()
+        made = self._make(account, pair, order, price, quantity, trade_id, is_maker=is_maker)
+        # Cut first, then booked and told: the report never says another amount than the ledger.
+        fill = self._affordable(account, pair, order, made)
+        order.filled += fill.quantity
+        order.cost += fill.cost
+        order.fee += fill.fee_in_quote
+        order.fills.append(fill.exec_id)
+        order.status = "partially_filled"
+        account.fills.append(fill)
+        rows = self._book_fill(account, pair, order, fill)
+        if fee_schedules()[pair.schedule].counts:
+            usd = to_nearest(fill.cost * self._prices.of(pair.quote), 4)
+            account.volume.add(fill.time_ns, usd)
+        if not order.remaining:
+            order.status = "filled"
+            order.closed_ns = fill.time_ns
+            account.close(order)
+        # As recorded: a last fill still says partially filled, its balances follow, and that the
+        # order is filled is a report of its own after them.
+        self._report(account, order, "trade", "partially_filled", fill)
+        for row in rows:
+            self._emit(row)
+        if not order.remaining:
+            self._report(account, order, "filled", "filled")
+        return fill
+
+    def _make(
+        self,
+        account: CustomerAccount,
+        pair: PairFacts,
+        order: Order,
+        price: Decimal,
+        quantity: Decimal,
+        trade_id: int,
+        *,
+        is_maker: bool,
+    ) -> OrderFill:
+        """Return the fill as it would be if there were enough of everything."""
         quote = self.fee_quote(account, pair)
         exact = product(price, quantity)
         rate = (quote.maker if is_maker else quote.taker).rate
         fee, fee_asset, in_quote = self._fee(order, pair, exact, quantity, rate)
-        fill = OrderFill(
+        return OrderFill(
             exec_id=self._ids.execution(),
             trade_id=trade_id,
             order_id=order.order_id,
@@ -123,29 +160,9 @@ class Settlement:
             fee_asset=fee_asset,
             fee_in_quote=in_quote,
             is_maker=is_maker,
-            time_ns=now,
+            time_ns=self._clock.now_ns(),
             ledger_ids=(self._ids.ledger(), self._ids.ledger()),
         )
-        fill = self._affordable(account, pair, order, fill)
-        order.filled += fill.quantity
-        order.cost += fill.cost
-        order.fee += fill.fee_in_quote
-        order.fills.append(fill.exec_id)
-        order.status = "partially_filled"
-        account.fills.append(fill)
-        rows = self._book_fill(account, pair, order, fill)
-        if fee_schedules()[pair.schedule].counts:
-            account.volume.add(now, to_nearest(fill.cost * self._prices.of(pair.quote), 4))
-        if not order.remaining:
-            order.status = "filled"
-            order.closed_ns = now
-            account.close(order)
-        self._report(account, order, "trade", "partially_filled", fill)
-        for row in rows:
-            self._emit(row)
-        if not order.remaining:
-            self._report(account, order, "filled", "filled")
-        return fill
 
     def _affordable(
         self, account: CustomerAccount, pair: PairFacts, order: Order, fill: OrderFill
@@ -193,6 +210,7 @@ class Settlement:
         free = account.available(spent)
         paid, paid_fee = _cut(paid, paid_fee, order.held, free)
         still = self._still_needed(account, pair, order)
+        # Rounding may ask for a unit more than is left of the hold; nothing is held anew for it.
         left = max(ZERO, order.held - paid - paid_fee)
         account.hold(order, spent, min(up(still, self.decimals(spent)), left))
         first, second = fill.ledger_ids

@@ -19,23 +19,16 @@ class ExchangeState:
     def __init__(self, listed: ListedPairs, settings: ExchangeSettings) -> None:
         self._settings = settings
         self._pairs = dict(listed.pairs)
-        self._engine = "online"
-        self._still = self._find_still()
-
-    @property
-    def engine(self) -> str:
-        """`online`, `post_only`, `cancel_only` or `maintenance`."""
-        return self._engine
+        # Plain attributes, because the market asks for them at every step.
+        self.engine = "online"
+        """`online`, `post_only`, `cancel_only` or `maintenance`; `restate` draws what follows."""
+        self.still: Mapping[str, bool] = self._find_still()
+        """Pairs that don't match now, each as False; those that do are missing."""
 
     @property
     def pairs(self) -> Mapping[str, PairFacts]:
         """Pairs by v2 symbol, in the order listed; always shows them as they are now."""
         return self._pairs
-
-    @property
-    def still(self) -> Mapping[str, bool]:
-        """Pairs that don't match now, each as False; those that do are missing."""
-        return self._still
 
     def pair(self, symbol: str) -> PairFacts:
         """Return a pair as it is now.
@@ -50,11 +43,7 @@ class ExchangeState:
 
     def is_matching(self, symbol: str) -> bool:
         """True when orders of a pair meet each other now."""
-        return symbol not in self._still
-
-    def set_engine(self, state: str) -> None:
-        """Change the engine's state; what matches changes with `restate`."""
-        self._engine = state
+        return symbol not in self.still
 
     def set_pair(self, pair: PairFacts) -> None:
         """Change a pair; what matches changes with `restate`."""
@@ -62,12 +51,12 @@ class ExchangeState:
 
     def restate(self) -> Sequence[str]:
         """Work out which pairs match now; return those that begin to, in the order listed."""
-        was, self._still = self._still, self._find_still()
-        return tuple(symbol for symbol in was if symbol not in self._still)
+        was, self.still = self.still, self._find_still()
+        return tuple(symbol for symbol in was if symbol not in self.still)
 
     def _find_still(self) -> dict[str, bool]:
         return {
             symbol: False
             for symbol, pair in self._pairs.items()
-            if not is_matching(self._engine, pair.status, self._settings)
+            if not is_matching(self.engine, pair.status, self._settings)
         }

@@ -13,11 +13,11 @@ from arbitrade_kraken.simulator.exchange.market import Floor
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 type Quotes = Sequence[tuple[str, str]]
-"""(price, quantity) in plain decimals."""
+"""Pairs of (price, quantity), written in plain decimals."""
 
 
 class StillMarket:
-    """Books as given; pairs not named stay empty.  `Exchange.quote_outside` moves them."""
+    """Books as given; pairs not named stay empty.  `Hand.quote` and `Hand.trade` move them."""
 
     is_over = False
     duplicate_share = 0.0
@@ -27,7 +27,7 @@ class StillMarket:
         self._worths: Mapping[str, float] = {}
 
     def open(self, listed: ListedPairs, floor: Floor) -> dict[str, MatchingBook]:
-        """See `Market`."""
+        """Return the books as given, and empty ones for all other pairs."""
         self._worths = asset_worths(listed)
         books = {symbol: MatchingBook(symbol) for symbol in listed.pairs}
         for symbol, (bids, asks) in self._quotes.items():
@@ -37,20 +37,20 @@ class StillMarket:
         return books
 
     def step(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
-        """See `Market`: nothing moves."""
+        """Nothing moves by itself."""
         return None
 
     def deepen(self, book: MatchingBook, depth: int) -> None:
-        """See `Market`: there is no more."""
+        """Nothing: there are no more levels than were given."""
 
     def on_taken(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
-        """See `Market`."""
+        """Nothing: what was taken is gone and doesn't come back."""
 
     def on_rescaled(self, book: MatchingBook, pair: PairFacts) -> None:
-        """See `Market`."""
+        """Nothing: no quote of this market is still to come."""
 
     def worth(self, asset: str) -> float:
-        """See `Market`."""
+        """Return what an asset was worth when the list of pairs was made, in USD."""
         return self._worths[asset]
 
 

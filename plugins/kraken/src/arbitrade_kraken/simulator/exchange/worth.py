@@ -20,9 +20,9 @@ _KNOWN = {
     "EURT": 1.1590, "EURR": 1.1590, "EURQ": 1.1590, "PAXG": 4_450.0, "XAUT": 4_440.0,
 }  # fmt: skip
 _MINIMUM_USD = 4.5
-"""What a minimum quantity is worth."""
+"""What the venue's minimum quantities are worth, about."""
 _TICKS = 300
-"""A price has at least so many ticks."""
+"""How many ticks a price has at least."""
 
 
 def asset_worths(listed: ListedPairs) -> dict[str, float]:

@@ -37,7 +37,7 @@ class ClientSocket:
         self.number = number
         self.client = request.remote or ""
         self.sent = 0
-        """Frames handed to the operating system."""
+        """How many frames were handed to the operating system."""
         self._socket = socket
         self._transport = request.transport
         self._heartbeat_s, self._idle_s = heartbeat_s, idle_s
@@ -104,7 +104,7 @@ class ClientSocket:
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
 
     def close(self, code: int = 1000) -> None:
-        """Close in good order."""
+        """Say goodbye and close; more calls change nothing."""
         if self._closing is None:
             self._closing = self._loop.create_task(self._say_goodbye(code))
 

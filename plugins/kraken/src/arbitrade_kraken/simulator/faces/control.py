@@ -270,7 +270,7 @@ class Wishes:
         return cls(values | dict(request.match_info))
 
     def raw(self, name: str) -> Any:
-        """Return what was given."""
+        """Return what was given, of whatever type; None if it was not."""
         return self._values.get(name)
 
     def optional(self, name: str) -> str | None:
@@ -279,7 +279,7 @@ class Wishes:
         return None if value is None else str(value)
 
     def text(self, name: str) -> str:
-        """Return a text."""
+        """Return a text that must be there."""
         value = self.optional(name)
         if not value:
             raise UsageError(f"{name}: missing; give a text")
@@ -291,14 +291,14 @@ class Wishes:
         return None if value is None else _decimal(name, value)
 
     def amount(self, name: str) -> Decimal:
-        """Return a number."""
+        """Return a number that must be there."""
         number = self.number(name)
         if number is None:
             raise UsageError(f"{name}: missing; give a number or a text of one")
         return number
 
     def side(self) -> Side:
-        """Return `buy` or `sell`."""
+        """Return the side, which must be there and `buy` or `sell`."""
         text = self.text("side")
         if text not in ("buy", "sell"):
             raise UsageError(f"side: {text!r} is neither buy nor sell")

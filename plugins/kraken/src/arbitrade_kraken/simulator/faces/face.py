@@ -27,12 +27,12 @@ class SocketToken:
 
 
 class Face:
-    """The exchange as the faces see it.
+    """The exchange as its faces show it: WebSocket, REST and simulated time share one.
 
     Args:
         exchange: What all of them show.
-        wire: Manners.
-        seed: Of delays and ids of the wire; the exchange has its own chance.
+        wire: How the faces behave.
+        seed: For delays and ids of the wire; the exchange draws from another.
     """
 
     def __init__(self, exchange: Exchange, wire: WireSettings, seed: int) -> None:
@@ -45,7 +45,7 @@ class Face:
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────
@@ -59,7 +59,7 @@ class Face:
         return now if skew is None else now + int((skew.value or 0) * _MILLISECOND_NS)
 
     def time(self) -> str:
-        """Return that as RFC 3339 with microseconds."""
+        """Return the time it believes as RFC 3339 with microseconds."""
         return self.text_of(self.now_ns())
 
     def text_of(self, time_ns: int) -> str:

@@ -12,7 +12,7 @@ from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.wire import Message, Row, whole_seconds
 
 PLACE, CANCEL = "modify-trades", "close-trades"
-"""Permissions."""
+"""The permissions a key needs, to place or change orders and to cancel them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,7 @@ _HELD_AT_MOST_S = 0.2
 
 
 class PrivateFace:
-    """All private sockets."""
+    """All private sockets, and which of them hear the events of which account."""
 
     def __init__(self, face: Face) -> None:
         self.face = face
@@ -51,7 +51,7 @@ class PrivateFace:
         return session
 
     def close(self, session: "PrivateSession") -> None:
-        """Forget a socket."""
+        """Forget a socket that is gone; nobody's events go to it any more."""
         self.sessions.discard(session)
         for sessions in self._by_account.values():
             sessions.pop(session, None)
@@ -73,7 +73,7 @@ class PrivateFace:
 
 
 class PrivateSession(SocketSession):
-    """One private socket."""
+    """One private socket: whose it is, what it subscribed to, and what its orders cause."""
 
     host = "private"
 
@@ -150,6 +150,8 @@ class PrivateSession(SocketSession):
         self._executions = params
         self._sequences["executions"] = 0
         exchange = self.face.exchange
+        # From here on events are sent; the snapshot below comes before any of them, because nothing
+        # else runs in between.
         result = {
             "channel": "executions",
             "maxratecount": exchange.accounts.get(account).max_rate_count,
@@ -260,7 +262,7 @@ class PrivateSession(SocketSession):
             self.socket.send_at(due_s, one)
 
     def _release(self) -> None:
-        """Nothing came to overtake the message."""
+        """Send the message that waited to be overtaken: nothing came in time."""
         if self._swapped is not None:
             self.socket.send(self._swapped)
             self._swapped = None
@@ -304,6 +306,7 @@ class PrivateSession(SocketSession):
             not faults.is_quiet
             and faults.take("early_executions", method=method, account=account) is not None
         )
+        # While it is set, what the request causes waits: its answer goes first, as recorded.
         private.requesting = None if early else self
         try:
             answers = private.methods.carry_out(request, token.key, received_ns)

@@ -41,7 +41,7 @@ class RestFace:
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     async def public(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/0/public/…`, GET or POST."""
+        """Answer a call to `/0/public/…`, by GET or POST."""
         name = request.match_info["method"]
         try:
             self._face.exchange.run_timers()
@@ -55,7 +55,7 @@ class RestFace:
         return await self._send(answer, name, None)
 
     async def private(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/0/private/…`, POST."""
+        """Answer a call to `/0/private/…`, by POST: who asks, may they, then the call itself."""
         name, account = request.match_info["method"], None
         body = await request.read()
         try:

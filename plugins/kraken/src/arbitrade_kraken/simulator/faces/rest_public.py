@@ -1,4 +1,4 @@
-"""Public REST calls."""
+"""REST calls that need no key: status, assets, pairs, and what the market did."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -32,7 +32,7 @@ _ATTEMPTS_WINDOW_S = 600.0
 
 @attrs.frozen
 class Addresses:
-    """Where everything listens."""
+    """Base URLs of REST and the control API, full ones of both WebSockets."""
 
     rest: str
     ws: str
@@ -44,10 +44,10 @@ class SimulatorServer:
     """One simulator; see `listening`.
 
     Args:
-        settings: Port, pace, manners.
+        settings: Say where it listens, how fast the market moves and how the faces behave.
         exchange: What is shown.
-        clock: The exchange's.
-        key: Of the funded account.
+        clock: The exchange's, which the control API can move forward.
+        key: Opens the funded account.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SimulatorServer:
         self.clock = clock
         self.key = key
         self.steps = 0
-        """Moves of the market so far."""
+        """How often the market has moved so far."""
         self.face = Face(exchange, settings.wire, settings.seed)
         self._public = PublicFace(self.face)
         self._private = PrivateFace(self.face)
@@ -83,7 +83,7 @@ class SimulatorServer:
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
     @property
@@ -98,7 +98,7 @@ class SimulatorServer:
 
     @property
     def connections(self) -> int:
-        """Open sockets."""
+        """How many sockets are open now."""
         return len(self._clients)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────

@@ -67,11 +67,11 @@ class SocketSession(ABC):
 
         Raises:
             WireError: The venue refuses it.
-            VenueRefusal: The same.
+            VenueRefusal: The exchange refuses it.
         """
 
     def pong(self, request: Message, time_in: str) -> None:
-        """Answer a ping."""
+        """Answer a ping, which is no request: it has no `success` and no result."""
         pong: dict[str, object] = {"method": "pong"}
         if "req_id" in request:
             pong["req_id"] = request["req_id"]
@@ -79,7 +79,7 @@ class SocketSession(ABC):
         self.answer(orjson.dumps(pong))
 
     def refuse(self, request: Message, refused: WireError | VenueRefusal, time_in: str) -> None:
-        """Send a refusal."""
+        """Send a refusal in the venue's words."""
         extra = refused.extra if isinstance(refused, WireError) else None
         frame = wire.refusal(request, str(refused), time_in, self.face.time(), extra)
         self.answer(frame, str(request.get("method")))

@@ -11,7 +11,7 @@ from arbitrade.models import (
 )
 
 type Range = tuple[int, int]
-"""Shortest and longest."""
+"""The shortest and the longest."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +51,7 @@ class FastFaults:
         corrupted: Market steps whose next frame carries a wrong checksum.
         dropped: Market steps whose next frame is not sent.
         private_gap_s: Mean time between two losses of the private connection; 0 for never.
-        public_gap_s: The same of market data.
+        public_gap_s: Mean time between two losses of market data; 0 for never.
         gap_ms: How long a connection stays away.
         late_us: See `late`.
     """

@@ -51,7 +51,7 @@ class FastMarket:
         self._depth = depth
         self._step_ns = int(1e9 / rate) if rate else 0
         self.steps = 0
-        """Moves of the market so far."""
+        """How often the market has moved so far."""
         exchange.listen(self._on_event)
 
     def open(self) -> None:

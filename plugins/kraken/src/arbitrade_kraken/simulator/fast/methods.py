@@ -55,7 +55,7 @@ class FastMethods:
         return Accepted(order.client_id, order_id)
 
     def cancel(self, client_id: str) -> RequestAnswer:
-        """Cancel one order."""
+        """Cancel one order by its client id."""
         (row,) = self._exchange.cancel_orders(self._name, [OrderRef(client_id=client_id)])
         if row.refusal is not None:
             raise VenueRefusal(row.refusal)

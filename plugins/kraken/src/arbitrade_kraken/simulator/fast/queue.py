@@ -32,7 +32,7 @@ class Lane:
     accept: Callable[[Parcel], FastEvent | None] = _as_it_is
     is_up: bool = True
     epoch: int = 0
-    """How often it was lost."""
+    """How often the connection was lost: what was sent before never arrives."""
     latest_ns: int = 0
     """When the last thing that was sent arrives."""
 
@@ -41,12 +41,12 @@ class Lane:
         return self.is_up and epoch == self.epoch
 
     def cut(self) -> None:
-        """Lose the connection."""
+        """Lose the connection, and with it all that was under way."""
         self.is_up = False
         self.epoch += 1
 
     def restore(self) -> None:
-        """Have it again."""
+        """Have the connection again, empty."""
         self.is_up = True
 
 
@@ -66,7 +66,7 @@ class FastQueue:
 
     @property
     def now_ns(self) -> int:
-        """The time."""
+        """The time at the venue and at its client, nanoseconds since the epoch."""
         return self._clock.now_ns()
 
     def at(self, due_ns: int, act: DueAct) -> None:

@@ -125,7 +125,7 @@ class FastVenue:
 
     @property
     def steps(self) -> int:
-        """Moves of the market so far."""
+        """How often the market has moved so far."""
         return self._market.steps
 
     def run(self, until_ns: int) -> Iterator[tuple[int, FastEvent]]:
