@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import BookSide
+from arbitrade_kraken.simulator.exchange.book import QueuedSide
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, LedgerEntry, OrderEvent
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
@@ -232,7 +232,7 @@ def test_price_comes_before_time_and_time_before_nothing(
     arrivals: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     """Orders and strangers queue; a taker meets the best price first, there the oldest."""
-    ladder = BookSide(1)
+    ladder = QueuedSide(1)
     expected: list[tuple[int, int, int]] = []
     for place, (offset, lots) in enumerate(arrivals):
         key = 100 + offset
@@ -261,7 +261,7 @@ def test_price_comes_before_time_and_time_before_nothing(
 def test_a_stranger_never_takes_our_place_in_the_queue(
     changes: list[tuple[int, int]], ours: int
 ) -> None:
-    ladder = BookSide(-1)
+    ladder = QueuedSide(-1)
     ladder.put(-50, 7)
     order = _order("mine")
     ladder.queue(-50, order, ours)

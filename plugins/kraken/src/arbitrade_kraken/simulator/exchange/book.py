@@ -28,7 +28,7 @@ class Chunk:
         self.order = order
 
 
-class BookSide:
+class QueuedSide:
     """One side.  `keys` ascend from the best: ticks for asks, negated ticks for bids.
 
     Only levels with an order of ours have a queue; at any other level the quantity is one number.
@@ -210,8 +210,8 @@ class MatchingBook:
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self.bids = BookSide(-1)
-        self.asks = BookSide(1)
+        self.bids = QueuedSide(-1)
+        self.asks = QueuedSide(1)
         self.time_ns = 0
         """When the book changed last."""
         self.watchers: dict[int, int] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import BookSide, MatchingBook
+from arbitrade_kraken.simulator.exchange.book import MatchingBook, QueuedSide
 from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.market import Floor
 
@@ -105,12 +105,12 @@ class Makers:
         return True
 
     @staticmethod
-    def _withdraw(side: BookSide, key: int) -> None:
+    def _withdraw(side: QueuedSide, key: int) -> None:
         """Drop strangers' quantity better than `key`."""
         for better in side.keys[: bisect_right(side.keys, key - 1)]:
             side.drop(better)
 
-    def _move_best(self, quoted: QuotedPair, side: BookSide, key: int) -> None:
+    def _move_best(self, quoted: QuotedPair, side: QueuedSide, key: int) -> None:
         """Make `key` the best price of strangers on a side and add up to two more."""
         if side.best_market() != key:
             for _ in range(1 + int(self._random() * 2.5)):
@@ -119,7 +119,7 @@ class Makers:
                 key += quoted.tick * (1 + int(self._random() * 3))
         self.replenish(quoted, side)
 
-    def _put(self, quoted: QuotedPair, side: BookSide, key: int) -> None:
+    def _put(self, quoted: QuotedPair, side: QueuedSide, key: int) -> None:
         """Quote a new level; orders of ours that it reaches are filled first."""
         lots = self._lots(quoted, self._random)
         book = quoted.book
@@ -144,7 +144,7 @@ class Makers:
             if what > 0.84:
                 self._insert(quoted, side)
 
-    def resize(self, quoted: QuotedPair, side: BookSide) -> None:
+    def resize(self, quoted: QuotedPair, side: QueuedSide) -> None:
         """Change the quantity of a level; nothing on an empty side."""
         if not side.keys:
             return
@@ -153,7 +153,7 @@ class Makers:
         if side.market(key):
             side.put(key, self._lots(quoted, self._random))
 
-    def _insert(self, quoted: QuotedPair, side: BookSide) -> None:
+    def _insert(self, quoted: QuotedPair, side: QueuedSide) -> None:
         """Add a level near one that is there, without reaching the other side."""
         book = quoted.book
         other = book.asks if side is book.bids else book.bids
@@ -165,19 +165,19 @@ class Makers:
         side.put(key, self._lots(quoted, self._random))
         self.replenish(quoted, side)
 
-    def _remove(self, quoted: QuotedPair, side: BookSide) -> None:
+    def _remove(self, quoted: QuotedPair, side: QueuedSide) -> None:
         if len(side.keys) < 2:
             self.resize(quoted, side)
             return
         side.drop(side.keys[self._index(side)])
         self.replenish(quoted, side)
 
-    def _index(self, side: BookSide) -> int:
+    def _index(self, side: QueuedSide) -> int:
         """Return the place of a level, the best ones being likelier."""
         chance = self._random()
         return int(chance * chance * min(len(side.keys), 12))
 
-    def replenish(self, quoted: QuotedPair, side: BookSide) -> None:
+    def replenish(self, quoted: QuotedPair, side: QueuedSide) -> None:
         """Keep as many levels as this book has; the far end is where they come and go."""
         wanted, random = quoted.levels, quoted.tail.random
         keys = side.keys

@@ -6,7 +6,7 @@ from decimal import Decimal
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
 from arbitrade_kraken.simulator.exchange.accounts import Accounts
-from arbitrade_kraken.simulator.exchange.book import BookSide, Chunk, MatchingBook
+from arbitrade_kraken.simulator.exchange.book import Chunk, MatchingBook, QueuedSide
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, OrderEvent, PublicTrade
 from arbitrade_kraken.simulator.exchange.faults import Faults
@@ -45,7 +45,7 @@ class Matching:
         self._faults = faults
         self._tape = tape
         self._emit = emit
-        self._places: dict[str, tuple[BookSide, int]] = {}
+        self._places: dict[str, tuple[QueuedSide, int]] = {}
 
     # ── our orders ───────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +62,7 @@ class Matching:
         # For bids keys are negative, so that one formula bounds both sides.
         return best + int(abs(best) * self._settings.protection)
 
-    def opposite(self, symbol: str, side: Side) -> BookSide:
+    def opposite(self, symbol: str, side: Side) -> QueuedSide:
         """Return the side of the book that an order takes from."""
         book = self._books[symbol]
         return book.asks if side is Side.BUY else book.bids
@@ -203,7 +203,7 @@ class Matching:
         self._strangers_take(book, opposite, key, taker, lots, "limit")
 
     def _strangers_take(
-        self, book: MatchingBook, opposite: BookSide, key: int, taker: Side, lots: int, kind: str
+        self, book: MatchingBook, opposite: QueuedSide, key: int, taker: Side, lots: int, kind: str
     ) -> int:
         for chunk in opposite.waiting(key):
             taken = min(lots, chunk.lots)
@@ -247,7 +247,7 @@ class Matching:
     def _trade(
         self,
         book: MatchingBook,
-        opposite: BookSide,
+        opposite: QueuedSide,
         key: int,
         chunk: Chunk,
         order: Order,
@@ -295,7 +295,7 @@ class Matching:
             self.end(resting, self._settings.reasons.self_trade)
         return order.stp_type in ("cancel_newest", "cancel_both")
 
-    def _takeable(self, opposite: BookSide, key: int, order: Order) -> tuple[int, bool]:
+    def _takeable(self, opposite: QueuedSide, key: int, order: Order) -> tuple[int, bool]:
         """Return the lots an order finds at a price, and whether it ends there on its own order."""
         if key not in opposite.own:
             return opposite.lots[key], False

@@ -22,7 +22,7 @@ from arbitrade.models import (
     Subscribed,
 )
 from arbitrade_kraken.market.decoder import KrakenDecoder
-from arbitrade_kraken.simulator.exchange.book import BookSide, MatchingBook
+from arbitrade_kraken.simulator.exchange.book import MatchingBook, QueuedSide
 from arbitrade_kraken.simulator.exchange.listed import AssetFacts, ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.market import Floor
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
@@ -138,7 +138,7 @@ class RecordedMarket:
             self._uncross(side, other)
         return book
 
-    def _clear(self, book: MatchingBook, side: BookSide) -> None:
+    def _clear(self, book: MatchingBook, side: QueuedSide) -> None:
         for key in tuple(side.keys):
             side.drop(key)
         self._taken = {
@@ -147,7 +147,7 @@ class RecordedMarket:
             if place[:2] != (book.symbol, side.sign)
         }
 
-    def _set(self, book: MatchingBook, side: BookSide, level: Level) -> None:
+    def _set(self, book: MatchingBook, side: QueuedSide, level: Level) -> None:
         key, place = side.sign * level[0], (book.symbol, side.sign, side.sign * level[0])
         lots = level[1]
         if not lots:
@@ -160,7 +160,7 @@ class RecordedMarket:
         side.put(key, lots)
 
     @staticmethod
-    def _cut(side: BookSide, depth: int) -> None:
+    def _cut(side: QueuedSide, depth: int) -> None:
         """Drop what the recording's subscriber no longer saw."""
         kept = 0
         for key in tuple(side.keys):
@@ -170,7 +170,7 @@ class RecordedMarket:
                     side.drop(key)
 
     @staticmethod
-    def _uncross(side: BookSide, other: BookSide) -> None:
+    def _uncross(side: QueuedSide, other: QueuedSide) -> None:
         """Drop strangers' quantity on the other side that this side has reached."""
         while side.keys and other.keys and side.keys[0] + other.keys[0] <= 0:
             key = other.keys[0] if other.market(other.keys[0]) else side.keys[0]

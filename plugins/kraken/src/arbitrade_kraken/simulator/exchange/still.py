@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import BookSide, MatchingBook
+from arbitrade_kraken.simulator.exchange.book import MatchingBook, QueuedSide
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.market import Floor
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
@@ -54,7 +54,7 @@ class StillMarket:
         return self._worths[asset]
 
 
-def _fill(side: BookSide, quotes: Quotes, pair: PairFacts) -> None:
+def _fill(side: QueuedSide, quotes: Quotes, pair: PairFacts) -> None:
     for price, quantity in quotes:
         ticks = int(Decimal(price).scaleb(pair.price_decimals))
         side.put(side.sign * ticks, int(Decimal(quantity).scaleb(pair.lot_decimals)))

@@ -18,7 +18,7 @@ from arbitrade_kraken.simulator.exchange.keys import VerificationTier
 from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.frames import Levels, units
-from arbitrade_kraken.simulator.faces.wire import Row, dumps
+from arbitrade_kraken.simulator.faces.wire import Fields, dumps
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 type ControlAction = Callable[["Wishes"], object]
@@ -37,7 +37,7 @@ class Control:
         exchange: Exchange,
         clock: MovableClock,
         poke: Callable[[], None],
-        about: Callable[[], Row],
+        about: Callable[[], Fields],
     ) -> None:
         self._exchange = exchange
         self._oracle_of_all = ExchangeOracle(exchange)
@@ -85,7 +85,7 @@ class Control:
 
     # ── faults ───────────────────────────────────────────────────────────────────────────────────
 
-    def _faults(self, wishes: "Wishes") -> Row:
+    def _faults(self, wishes: "Wishes") -> Fields:
         faults = self._exchange.faults
         return {
             "active": list(faults.active()),
@@ -93,7 +93,7 @@ class Control:
             "kinds": {**EXCHANGE_FAULTS, **WIRE_FAULTS},
         }
 
-    def _inject(self, wishes: "Wishes") -> Row:
+    def _inject(self, wishes: "Wishes") -> Fields:
         fault_id = self._exchange.faults.inject(
             wishes.text("kind"),
             symbol=wishes.optional("symbol"),
@@ -108,7 +108,7 @@ class Control:
         self._poke()
         return {"id": fault_id}
 
-    def _clear(self, wishes: "Wishes") -> Row:
+    def _clear(self, wishes: "Wishes") -> Fields:
         self._exchange.faults.clear(wishes.integer("id"))
         return {"active": list(self._exchange.faults.active())}
 
@@ -125,29 +125,29 @@ class Control:
         )
         return self._exchange.pair(symbol)
 
-    def _set_engine(self, wishes: "Wishes") -> Row:
+    def _set_engine(self, wishes: "Wishes") -> Fields:
         self._exchange.hand.set_engine(wishes.text("state"))
         return {"state": self._exchange.engine_state}
 
-    def _forward(self, wishes: "Wishes") -> Row:
+    def _forward(self, wishes: "Wishes") -> Fields:
         seconds = wishes.number("forward_s") or Decimal(0)
         self._clock.forward(int(seconds * 1_000_000_000))
         self._exchange.run_timers()
         return {"now_ns": self._clock.now_ns()}
 
-    def _step(self, wishes: "Wishes") -> Row:
+    def _step(self, wishes: "Wishes") -> Fields:
         count = wishes.integer("count")
         for _ in range(1 if count is None else count):
             self._exchange.step()
         return {"now_ns": self._clock.now_ns()}
 
-    def _trade(self, wishes: "Wishes") -> Row:
+    def _trade(self, wishes: "Wishes") -> Fields:
         self._exchange.hand.trade(
             wishes.text("symbol"), side=wishes.side(), quantity=wishes.amount("quantity")
         )
         return {"done": True}
 
-    def _quote(self, wishes: "Wishes") -> Row:
+    def _quote(self, wishes: "Wishes") -> Fields:
         self._exchange.hand.quote(
             wishes.text("symbol"),
             side=wishes.side(),
@@ -158,10 +158,10 @@ class Control:
 
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────
 
-    def _names(self, wishes: "Wishes") -> Row:
+    def _names(self, wishes: "Wishes") -> Fields:
         return {"accounts": [account.name for account in self._exchange.accounts.all()]}
 
-    def _open_account(self, wishes: "Wishes") -> Row:
+    def _open_account(self, wishes: "Wishes") -> Fields:
         name, tier = wishes.text("name"), wishes.optional("tier")
         balances = wishes.raw("balances") or {}
         if not isinstance(balances, dict):
@@ -175,7 +175,7 @@ class Control:
         )
         return self._key(name, None)
 
-    def _make_key(self, wishes: "Wishes") -> Row:
+    def _make_key(self, wishes: "Wishes") -> Fields:
         permissions = wishes.raw("permissions")
         if permissions is not None and not isinstance(permissions, list):
             raise UsageError('permissions: not a list; write ["query-funds"]')
@@ -185,7 +185,7 @@ class Control:
             key.nonce_window = wishes.integer("nonce_window") or 0
         return answer
 
-    def _key(self, account: str, permissions: list[str] | None) -> Row:
+    def _key(self, account: str, permissions: list[str] | None) -> Fields:
         key = self._exchange.accounts.make_key(account, permissions)
         return {"account": account, "key": key.key, "secret": key.secret}
 
@@ -202,7 +202,7 @@ class Control:
             wishes.number("fee") or Decimal(0),
         )
 
-    def _oracle(self, wishes: "Wishes") -> Row:
+    def _oracle(self, wishes: "Wishes") -> Fields:
         exchange, name = self._exchange, wishes.text("account")
         exchange.accounts.get(name)
         return {
@@ -215,16 +215,16 @@ class Control:
             "volume_30d": exchange.inquiry.volume_30d(name),
         }
 
-    def _flows(self, wishes: "Wishes") -> Row:
+    def _flows(self, wishes: "Wishes") -> Fields:
         flows = self._oracle_of_all.flows(wishes.text("account"))
         return {
             name: attrs.asdict(flow) | {"closing": flow.closing} for name, flow in flows.items()
         }
 
-    def _discrepancies(self, wishes: "Wishes") -> Row:
+    def _discrepancies(self, wishes: "Wishes") -> Fields:
         return {"discrepancies": list(self._oracle_of_all.discrepancies())}
 
-    def _book(self, wishes: "Wishes") -> Row:
+    def _book(self, wishes: "Wishes") -> Fields:
         symbol = f"{wishes.text('base')}/{wishes.text('quote')}"
         pair, book = self._exchange.pair(symbol), self._exchange.whole_book(symbol)
 
@@ -240,7 +240,7 @@ class Control:
             "time_ns": book.time_ns,
         }
 
-    def _summary(self) -> Row:
+    def _summary(self) -> Fields:
         return {
             "engine": self._exchange.engine_state,
             "now_ns": self._clock.now_ns(),

@@ -9,7 +9,7 @@ from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import Placed, VenueRefusal
 from arbitrade_kraken.simulator.faces import order_params as read
 from arbitrade_kraken.simulator.faces.face import Face
-from arbitrade_kraken.simulator.faces.wire import Message, Row, whole_seconds
+from arbitrade_kraken.simulator.faces.wire import Fields, Message, whole_seconds
 
 PLACE, CANCEL = "modify-trades", "close-trades"
 """The permissions a key needs, to place or change orders and to cancel them."""
@@ -28,7 +28,7 @@ class MethodAnswer:
     result: object = None
     success: bool = True
     refusal: str | None = None
-    extra: Row = attrs.field(factory=dict)
+    extra: Fields = attrs.field(factory=dict)
 
 
 class OrderMethods:
@@ -121,9 +121,9 @@ class OrderMethods:
         return [MethodAnswer(result=switch_times(self._face, switch.current_s, switch.trigger_s))]
 
 
-def switch_times(face: Face, current_s: int, trigger_s: int | None) -> Row:
+def switch_times(face: Face, current_s: int, trigger_s: int | None) -> Fields:
     """Return the two times of the dead man's switch, in whole seconds."""
-    times: Row = {"currentTime": whole_seconds(current_s * 1_000_000_000)}
+    times: Fields = {"currentTime": whole_seconds(current_s * 1_000_000_000)}
     if trigger_s is not None:
         times["triggerTime"] = whole_seconds(trigger_s * 1_000_000_000)
     elif face.wire.disarmed_trigger is not None:
@@ -131,8 +131,8 @@ def switch_times(face: Face, current_s: int, trigger_s: int | None) -> Row:
     return times
 
 
-def _placed_row(placed: Placed, params: Message) -> Row:
-    row: Row = {}
+def _placed_row(placed: Placed, params: Message) -> Fields:
+    row: Fields = {}
     if placed.refusal is not None:
         row["error"] = placed.refusal
     else:

@@ -21,7 +21,14 @@ from arbitrade_kraken.simulator.faces.session import (
     SocketSession,
     with_unknown_fields,
 )
-from arbitrade_kraken.simulator.faces.wire import Message, Row, WireError, dumps, refusal, success
+from arbitrade_kraken.simulator.faces.wire import (
+    Fields,
+    Message,
+    WireError,
+    dumps,
+    refusal,
+    success,
+)
 
 PUBLIC_HERE = "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com"
 _STATUS_CHANGES = ("pending_new", "amended", "restated", "status")
@@ -162,10 +169,10 @@ class PrivateSession(SocketSession):
         if params.get("users") == "all":
             return  # master accounts get no snapshot
         reports = self._private.reports
-        rows: list[Row] = []
+        rows: list[Fields] = []
         if snap_orders:
             rows += [reports.open_order(order) for order in exchange.inquiry.open_orders(account)]
-        past: list[Row] = []
+        past: list[Fields] = []
         if snap_trades:
             fills = exchange.inquiry.fills(account)[-_SNAPSHOT_FILLS:]
             past = [reports.past_fill(fill) for fill in fills]
@@ -222,7 +229,7 @@ class PrivateSession(SocketSession):
         if self._has_balances:
             self._deliver("balances", [self._private.reports.ledger_entry(entry)])
 
-    def _deliver(self, channel: str, rows: list[Row], kind: str = "update") -> None:
+    def _deliver(self, channel: str, rows: list[Fields], kind: str = "update") -> None:
         self._sequences[channel] += 1
         message = {
             "channel": channel,
@@ -325,7 +332,7 @@ class PrivateSession(SocketSession):
         if answer.refusal is not None:
             frame = refusal(request, answer.refusal, time_in, time_out, answer.extra)
         elif not answer.success:
-            message: Row = {"method": method, "result": answer.result, "success": False}
+            message: Fields = {"method": method, "result": answer.result, "success": False}
             if "req_id" in request:
                 message["req_id"] = request["req_id"]
             frame = dumps(message | answer.extra | {"time_in": time_in, "time_out": time_out})

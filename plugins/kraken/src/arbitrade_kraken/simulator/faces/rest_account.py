@@ -11,7 +11,7 @@ from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
 from arbitrade_kraken.simulator.faces.rest_rows import RestRows
-from arbitrade_kraken.simulator.faces.wire import Row
+from arbitrade_kraken.simulator.faces.wire import Fields
 
 type Call = Callable[[ApiKey, Arguments], object]
 
@@ -53,13 +53,13 @@ class AccountCalls:
 
     # ── the key ──────────────────────────────────────────────────────────────────────────────────
 
-    def _token(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _token(self, key: ApiKey, arguments: Arguments) -> Fields:
         return {"token": self._face.issue_token(key), "expires": self._face.wire.token_s}
 
-    def _key_info(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _key_info(self, key: ApiKey, arguments: Arguments) -> Fields:
         is_recorded = self._face.wire.api_key_names == "recorded"
         created = str(key.created_ns // 1_000_000_000)
-        row: Row = {
+        row: Fields = {
             "api_key_name": key.name,
             "api_key": key.key,
             "nonce": str(key.last_nonce),
@@ -78,9 +78,9 @@ class AccountCalls:
 
     # ── money ────────────────────────────────────────────────────────────────────────────────────
 
-    def _balance(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _balance(self, key: ApiKey, arguments: Arguments) -> Fields:
         assets = self._face.exchange.listed.assets
-        rows: Row = {}
+        rows: Fields = {}
         for name, holding in self._face.exchange.inquiry.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = f"{holding.total:.{asset.decimals}f}"
@@ -88,9 +88,9 @@ class AccountCalls:
                 rows[f"{asset.asset_id}.F"] = f"{holding.earning:.{asset.decimals}f}"
         return rows
 
-    def _balance_ex(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _balance_ex(self, key: ApiKey, arguments: Arguments) -> Fields:
         assets = self._face.exchange.listed.assets
-        rows: Row = {}
+        rows: Fields = {}
         for name, holding in self._face.exchange.inquiry.holdings(key.account).items():
             asset = assets[name]
             rows[asset.asset_id] = _extended(holding.total, holding.held, asset.decimals)
@@ -99,17 +99,17 @@ class AccountCalls:
                 rows[f"{asset.asset_id}.F"] = earning
         return rows
 
-    def _trade_volume(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _trade_volume(self, key: ApiKey, arguments: Arguments) -> Fields:
         exchange = self._face.exchange
-        answer: Row = {
+        answer: Fields = {
             "currency": "ZUSD",
             "volume": f"{exchange.inquiry.volume_30d(key.account):.4f}",
         }
         names = arguments.names("pair")
         if not names:
             return answer
-        fees: Row = {}
-        maker_fees: Row = {}
+        fees: Fields = {}
+        maker_fees: Fields = {}
         for name in names:
             under, pair = self._public.find(name)
             quote = exchange.inquiry.fee_quote(key.account, pair.symbol)
@@ -117,7 +117,7 @@ class AccountCalls:
             maker_fees[under] = self._fee_row(quote.maker)
         return answer | {"fees": fees, "fees_maker": maker_fees}
 
-    def _fee_row(self, side: FeeSide) -> Row:
+    def _fee_row(self, side: FeeSide) -> Fields:
         rows = {
             "fee": f"{side.fee:.4f}",
             "min_fee": f"{side.minimum:.4f}",
@@ -132,7 +132,7 @@ class AccountCalls:
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────
 
-    def _open_orders(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _open_orders(self, key: ApiKey, arguments: Arguments) -> Fields:
         """Orders as the database behind REST knows them, which may lag behind the engine."""
         exchange, with_trades = self._face.exchange, arguments.flag("trades")
         as_of_ns = self._as_of_ns(key.account, self._face.wire.open_orders_lag_ms)
@@ -145,7 +145,7 @@ class AccountCalls:
         kept = _named(orders, arguments)
         return {"open": {o.order_id: self._rows.order(o, with_trades) for o in kept}}
 
-    def _closed_orders(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _closed_orders(self, key: ApiKey, arguments: Arguments) -> Fields:
         as_of_ns = self._as_of_ns(key.account, 0)
         exchange, with_trades = self._face.exchange, arguments.flag("trades")
         orders = [
@@ -156,7 +156,7 @@ class AccountCalls:
         rows = {o.order_id: self._rows.order(o, with_trades) for o in _page(kept, arguments)}
         return {"closed": rows} | _count(len(kept), arguments)
 
-    def _query_orders(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _query_orders(self, key: ApiKey, arguments: Arguments) -> Fields:
         """Orders by id, exact: what QueryOrders says is how it stands."""
         exchange = self._face.exchange
         names = arguments.names("txid")
@@ -177,7 +177,7 @@ class AccountCalls:
 
     # ── trades and ledger ────────────────────────────────────────────────────────────────────────
 
-    def _trades_history(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _trades_history(self, key: ApiKey, arguments: Arguments) -> Fields:
         as_of_ns = self._as_of_ns(key.account, 0)
         fills = [f for f in self._face.exchange.inquiry.fills(key.account) if f.time_ns <= as_of_ns]
         groups = _consolidated(fills, arguments.flag("consolidate_taker", default=True))
@@ -189,16 +189,16 @@ class AccountCalls:
         }
         return {"trades": rows} | _count(len(groups), arguments)
 
-    def _query_trades(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _query_trades(self, key: ApiKey, arguments: Arguments) -> Fields:
         fills = {fill.exec_id: fill for fill in self._face.exchange.inquiry.fills(key.account)}
-        rows: Row = {}
+        rows: Fields = {}
         for name in arguments.names("txid"):
             if name not in fills:
                 raise VenueRefusal("EQuery:Unknown trade")
             rows[name] = self._rows.trade([fills[name]], arguments.flag("ledgers"))
         return rows
 
-    def _ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _ledgers(self, key: ApiKey, arguments: Arguments) -> Fields:
         entries: list[LedgerEntry] = list(self._face.exchange.inquiry.ledger(key.account))[::-1]
         listed = self._face.exchange.listed
         if names := [n for n in arguments.names("asset") if n != "all"]:
@@ -213,11 +213,11 @@ class AccountCalls:
         rows = {e.ledger_id: self._rows.ledger_entry(e) for e in _page(entries, arguments)}
         return {"ledger": rows} | _count(len(entries), arguments)
 
-    def _query_ledgers(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _query_ledgers(self, key: ApiKey, arguments: Arguments) -> Fields:
         entries = {
             entry.ledger_id: entry for entry in self._face.exchange.inquiry.ledger(key.account)
         }
-        rows: Row = {}
+        rows: Fields = {}
         for name in arguments.names("id"):
             if name not in entries:
                 raise VenueRefusal("EQuery:Unknown ledger")
@@ -233,7 +233,7 @@ class AccountCalls:
         return now_ns - lag_ms * _MILLISECOND_NS
 
 
-def _extended(total: Decimal, held: Decimal, decimals: int) -> Row:
+def _extended(total: Decimal, held: Decimal, decimals: int) -> Fields:
     nothing = f"{Decimal(0):.{decimals}f}"
     return {
         "balance": f"{total:.{decimals}f}",
@@ -292,7 +292,7 @@ def _page[T](rows: Sequence[T], arguments: Arguments) -> Sequence[T]:
     return rows[offset : offset + _PAGE]
 
 
-def _count(count: int, arguments: Arguments) -> Row:
+def _count(count: int, arguments: Arguments) -> Fields:
     return {} if arguments.flag("without_count") else {"count": count}
 
 

@@ -18,7 +18,7 @@ from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.order_methods import CANCEL, PLACE, switch_times
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
-from arbitrade_kraken.simulator.faces.wire import Row
+from arbitrade_kraken.simulator.faces.wire import Fields
 
 _FEES = {"fcib": "base", "fciq": "quote"}
 _OTHER_TYPES = ("stop-loss-limit", "take-profit-limit", "trailing-stop-limit")
@@ -45,17 +45,17 @@ class OrderCalls:
             "CancelAllOrdersAfter": ((CANCEL,), self._cancel_all_after),
         }
 
-    def _add(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _add(self, key: ApiKey, arguments: Arguments) -> Fields:
         order = self._read(arguments, arguments)
         placed = self._face.exchange.add_order(key.account, order)
         if placed.refusal is not None:
             raise VenueRefusal(placed.refusal)
-        answer: Row = {"descr": {"order": placed.description}}
+        answer: Fields = {"descr": {"order": placed.description}}
         if not order.validate and placed.order is not None:
             answer["txid"] = [placed.order.order_id]
         return answer
 
-    def _add_batch(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _add_batch(self, key: ApiKey, arguments: Arguments) -> Fields:
         rows = arguments.raw("orders")
         if not isinstance(rows, list) or not 2 <= len(rows) <= 15:
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
@@ -65,7 +65,7 @@ class OrderCalls:
         placed = self._face.exchange.add_batch(key.account, orders)
         return {"orders": [_batch_row(one, orders[0].validate) for one in placed]}
 
-    def _amend(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _amend(self, key: ApiKey, arguments: Arguments) -> Fields:
         amendment = Amendment(
             ref=_ref(arguments),
             quantity=arguments.number("order_qty"),
@@ -78,7 +78,7 @@ class OrderCalls:
         )
         return {"amend_id": self._face.exchange.amend_order(key.account, amendment).amend_id}
 
-    def _edit(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _edit(self, key: ApiKey, arguments: Arguments) -> Fields:
         original = arguments.required("txid")
         _, pair = self._public.find(arguments.text("pair"))
         flags = arguments.names("oflags")
@@ -106,14 +106,14 @@ class OrderCalls:
             "descr": {"order": placed.description},
         }
 
-    def _cancel(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel(self, key: ApiKey, arguments: Arguments) -> Fields:
         rows = self._face.exchange.cancel_orders(key.account, [_ref(arguments, groups=True)])
         refusals = [row.refusal for row in rows if row.refusal is not None]
         if len(refusals) == len(rows):
             raise VenueRefusal(refusals[0] if refusals else "EOrder:Unknown order")
         return {"count": len(rows) - len(refusals)}
 
-    def _cancel_batch(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel_batch(self, key: ApiKey, arguments: Arguments) -> Fields:
         refs = [_id_or_userref(name) for name in arguments.names("orders")]
         refs += [OrderRef(client_id=name) for name in arguments.names("cl_ord_ids")]
         if not 1 <= len(refs) <= 50:
@@ -124,10 +124,10 @@ class OrderCalls:
         rows = exchange.cancel_orders(key.account, refs)
         return {"count": sum(row.refusal is None for row in rows)}
 
-    def _cancel_all(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel_all(self, key: ApiKey, arguments: Arguments) -> Fields:
         return {"count": self._face.exchange.cancel_all(key.account)}
 
-    def _cancel_all_after(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel_all_after(self, key: ApiKey, arguments: Arguments) -> Fields:
         timeout = arguments.integer("timeout")
         if timeout is None or not 0 <= timeout < 86_400:
             raise VenueRefusal("EGeneral:Invalid arguments:timeout")
@@ -203,9 +203,9 @@ def _text(value: Any) -> Any:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def _batch_row(placed: Placed, is_dry: bool) -> Row:
+def _batch_row(placed: Placed, is_dry: bool) -> Fields:
     """Return a row: its id is text here, and a refusal stands in the row alone."""
-    row: Row = {}
+    row: Fields = {}
     if placed.refusal is not None:
         row["error"] = placed.refusal
     elif not is_dry and placed.order is not None:

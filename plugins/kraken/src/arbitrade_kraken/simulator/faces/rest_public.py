@@ -12,7 +12,7 @@ from arbitrade_kraken.simulator.faces.arguments import Arguments
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.frames import Levels, units
 from arbitrade_kraken.simulator.faces.statistics import INTERVALS, DayStatistics, candles
-from arbitrade_kraken.simulator.faces.wire import Row, whole_seconds
+from arbitrade_kraken.simulator.faces.wire import Fields, whole_seconds
 
 _SECOND_NS = 1_000_000_000
 _INFO = {
@@ -62,16 +62,16 @@ class PublicCalls:
         key = name if name == listed.symbol else listed.key
         return key, self._face.exchange.pair(listed.symbol)
 
-    def _status(self, arguments: Arguments) -> Row:
+    def _status(self, arguments: Arguments) -> Fields:
         now = whole_seconds(self._face.now_ns())
         return {"status": self._face.exchange.engine_state, "timestamp": now}
 
-    def _time(self, arguments: Arguments) -> Row:
+    def _time(self, arguments: Arguments) -> Fields:
         seconds = self._face.now_ns() // _SECOND_NS
         moment = datetime.fromtimestamp(seconds, UTC)
         return {"unixtime": seconds, "rfc1123": f"{moment:%a, %d %b %y %H:%M:%S} +0000"}
 
-    def _assets(self, arguments: Arguments) -> Row:
+    def _assets(self, arguments: Arguments) -> Fields:
         listed = self._face.exchange.listed
         assets = self._face.exchange.assets()
         if names := arguments.names("asset"):
@@ -91,7 +91,7 @@ class PublicCalls:
             for asset in assets
         }
 
-    def _asset_pairs(self, arguments: Arguments) -> Row:
+    def _asset_pairs(self, arguments: Arguments) -> Fields:
         info = arguments.text("info") or "info"
         if info != "info" and info not in _INFO:
             raise VenueRefusal("EGeneral:Invalid arguments:info")
@@ -102,7 +102,7 @@ class PublicCalls:
         if (arguments.text("aclass_base") or "currency") != "currency":
             chosen = []
         barred = set(self._restricted.get((arguments.text("country_code") or "").upper(), ()))
-        rows: Row = {}
+        rows: Fields = {}
         for key, pair in chosen:
             if pair.base in barred or pair.quote in barred:
                 continue
@@ -110,8 +110,8 @@ class PublicCalls:
             rows[key] = row if info == "info" else {name: row[name] for name in _INFO[info]}
         return rows
 
-    def _pair_row(self, pair: PairFacts) -> Row:
-        row: Row = {
+    def _pair_row(self, pair: PairFacts) -> Fields:
+        row: Fields = {
             "altname": pair.altname,
             "wsname": pair.wsname,
             "aclass_base": "currency",
@@ -144,14 +144,14 @@ class PublicCalls:
         row["execution_venue"] = "international"
         return row
 
-    def _ticker(self, arguments: Arguments) -> Row:
+    def _ticker(self, arguments: Arguments) -> Fields:
         if names := arguments.names("pair"):
             chosen = [self.find(name) for name in names]
         else:
             chosen = [(pair.key, pair) for pair in self._face.exchange.pairs()]
         return {key: self._ticker_row(pair) for key, pair in chosen}
 
-    def _ticker_row(self, pair: PairFacts) -> Row:
+    def _ticker_row(self, pair: PairFacts) -> Fields:
         book = self._face.exchange.book(pair.symbol, 1)
         ask, bid = _best(book.asks, pair), _best(book.bids, pair)
         day = DayStatistics()
@@ -172,7 +172,7 @@ class PublicCalls:
             "o": padded(day.open, decimals),
         }
 
-    def _depth(self, arguments: Arguments) -> Row:
+    def _depth(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         count = arguments.integer("count")
         count = 100 if count is None else max(1, min(500, count))
@@ -191,7 +191,7 @@ class PublicCalls:
 
         return {key: {"asks": rows(book.asks), "bids": rows(book.bids)}}
 
-    def _trades(self, arguments: Arguments) -> Row:
+    def _trades(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         since, count = arguments.number("since") or Decimal(0), arguments.integer("count") or 1000
         trades = [
@@ -202,7 +202,7 @@ class PublicCalls:
         last = trades[-1].time_ns if trades else int(since)
         return {key: [_trade_row(trade, pair) for trade in trades], "last": str(last)}
 
-    def _ohlc(self, arguments: Arguments) -> Row:
+    def _ohlc(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         minutes = arguments.integer("interval")
         minutes = 1 if minutes is None else minutes
@@ -222,7 +222,7 @@ class PublicCalls:
         last = found[-2].begin_ns // _SECOND_NS if len(found) > 1 else 0
         return {key: rows, "last": last}
 
-    def _spread(self, arguments: Arguments) -> Row:
+    def _spread(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         book = self._face.exchange.book(pair.symbol, 1)
         second = book.time_ns // _SECOND_NS

@@ -7,7 +7,7 @@ from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
 from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import average_price
-from arbitrade_kraken.simulator.faces.wire import Row
+from arbitrade_kraken.simulator.faces.wire import Fields
 
 _STATUSES = {
     "pending_new": "pending",
@@ -26,12 +26,12 @@ class RestRows:
     def __init__(self, face: Face) -> None:
         self._face = face
 
-    def order(self, order: Order, with_trades: bool) -> Row:
+    def order(self, order: Order, with_trades: bool) -> Fields:
         """Return an order; a partly filled one that was cancelled is `canceled`."""
         pair = self._face.exchange.pair(order.symbol)
         prices, costs = pair.price_decimals, pair.cost_decimals
         limit = order.limit_price or _ZERO
-        row: Row = {
+        row: Fields = {
             "refid": order.replaces,
             "userref": order.userref or 0,
             "status": _STATUSES[order.status],
@@ -69,7 +69,7 @@ class RestRows:
             row["trades"] = list(order.fills)
         return row
 
-    def trade(self, fills: Sequence[OrderFill], with_ledgers: bool) -> Row:
+    def trade(self, fills: Sequence[OrderFill], with_ledgers: bool) -> Fields:
         """Return one trade, or several fills of a taker order as one."""
         first = fills[0]
         pair = self._face.exchange.pair(first.symbol)
@@ -79,7 +79,7 @@ class RestRows:
         price = first.price
         if len(fills) > 1:
             price = sum((fill.price * fill.quantity for fill in fills), _ZERO) / quantity
-        row: Row = {
+        row: Fields = {
             "ordertxid": first.order_id,
             "postxid": first.exec_id,
             "pair": pair.key,
@@ -100,7 +100,7 @@ class RestRows:
             row["ledgers"] = [name for fill in fills for name in fill.ledger_ids]
         return row
 
-    def ledger_entry(self, entry: LedgerEntry) -> Row:
+    def ledger_entry(self, entry: LedgerEntry) -> Fields:
         """Return one row of the ledger."""
         asset = self._face.exchange.listed.assets[entry.asset]
         decimals = asset.decimals
