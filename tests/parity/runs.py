@@ -11,7 +11,7 @@ from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import running_simulator
 

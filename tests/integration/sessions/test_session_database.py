@@ -25,7 +25,7 @@ async def test_f32_live_trading_does_not_start_without_its_database(bench):
     assert isinstance(bot.error, DatabaseError)
     assert "can't be reached" in str(bot.error)
     assert "127.0.0.1" in str(bot.error)
-    assert bench.exchange.closed_orders("main") == ()
+    assert bench.exchange.inquiry.closed_orders("main") == ()
     assert bot.begun == 0
     # Nothing is left that would keep the next one from starting.
     bench.proxy.come_back()
@@ -77,7 +77,7 @@ async def test_f33_a_run_that_ends_while_the_database_is_away_is_stored_by_the_n
         await bot.until_more_cycles()
     assert bot.error is None
     bench.assert_money(bot)
-    assert await bench.count("execution") < len(bench.exchange.fills("main"))
+    assert await bench.count("execution") < len(bench.exchange.inquiry.fills("main"))
     bench.proxy.come_back()
     async with bench.running() as again:
         await again.until_more_cycles()
@@ -153,7 +153,7 @@ async def test_f35_rows_an_older_database_lacks_are_written_again_from_the_journ
         await bot.until_more_cycles(3)
     async with await open_database(settings) as database:
         await restore(database, file, force=True)
-    assert await bench.count("execution") < len(bench.exchange.fills("main"))
+    assert await bench.count("execution") < len(bench.exchange.inquiry.fills("main"))
     async with bench.running() as again:
         await again.until_more_cycles()
     await bench.assert_whole(again)
