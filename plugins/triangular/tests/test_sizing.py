@@ -42,8 +42,9 @@ def size_of(
 
 
 def size_and_profit(terms: CycleTerms, optimum: Optimum) -> tuple[Fraction, Fraction]:
-    size = Fraction(*optimum.size) / terms.scales[0]
-    return size, Fraction(*optimum.output) / terms.scales[0] - size
+    scale = terms.legs[0].spend_scale
+    size = Fraction(*optimum.size) / scale
+    return size, Fraction(*optimum.output) / scale - size
 
 
 # ── worked examples ──────────────────────────────────────────────────────────────────────────────
@@ -415,6 +416,6 @@ def test_terms_are_kept_while_the_pairs_of_a_cycle_stay_the_same() -> None:
     assert table.of(second) is terms
     finer = attrs.evolve(USD_BTC_ETH["ETH/USD"], quantity_precision=9)
     table.update(more.merged([finer]))
-    assert table.of(first).legs[2].instrument is finer
+    assert table.of(first).legs[2].pair is finer
     table.update(make_instruments(*more.values(), finer, assets={"USD": 4}))
-    assert table.of(first).legs[2].ledger_step > 1
+    assert table.of(first).ledger_steps[2] > 1

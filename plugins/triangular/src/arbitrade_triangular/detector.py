@@ -267,7 +267,7 @@ class TriangularDetector:
             return None
         plan = plan_lots(terms, optimum)
         (spent, spent_per), (back, back_per) = optimum.size, optimum.output
-        scale = terms.scales[0]
+        scale = terms.legs[0].spend_scale
         cycle = terms.cycle
         found = Opportunity(
             detector=NAME,
@@ -290,7 +290,7 @@ class TriangularDetector:
         """Return what the legs of a live cycle take from."""
         sides = []
         for leg in terms.legs:
-            symbol = leg.instrument.symbol
+            symbol = leg.pair.symbol
             book = self._books[symbol] if self._screen is not None else self._pairs[symbol].book
             assert book is not None, f"{terms.cycle.key} is live without {symbol}"
             sides.append(book.asks if leg.is_buy else book.bids)
