@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.book import OrderBook
-from arbitrade.lots import Fill, leg_terms, order_rules
+from arbitrade.lots import Fill, cut, leg_terms, order_rules
 from arbitrade.models import Level, Side
 from arbitrade.pricing import FeeConvention
 from arbitrade.testing.factories import make_instrument
@@ -72,8 +72,7 @@ def test_as_many_lots_are_taken_as_are_paid_for_one_by_one(
     fill = leg.fill(book.side(side), leg.units(amount), units)
     spend, receive = convention.factors(side, fee_rate)
     most = None if wallet is None else Fraction(wallet)
-    assert fill.levels == one_by_one(book, side, spend, Fraction(amount), most)
-    assert_adds_up(fill, fill.levels)
+    assert_is(fill, one_by_one(book, side, spend, Fraction(amount), most))
     quantity = Fraction(fill.lots, 10**book.instrument.quantity_precision)
     notional = Fraction(
         fill.cost, 10 ** (book.instrument.price_precision + book.instrument.quantity_precision)
@@ -83,26 +82,31 @@ def test_as_many_lots_are_taken_as_are_paid_for_one_by_one(
     assert Fraction(leg.received(fill), leg.receive_scale) == comes_out * receive
 
 
-def assert_adds_up(fill: Fill, levels: Sequence[Level]) -> None:
+def assert_is(fill: Fill, levels: Sequence[Level]) -> None:
+    """Compare with a list of what is taken, best first."""
     assert fill.lots == sum(lots for _, lots in levels)
     assert fill.cost == sum(ticks * lots for ticks, lots in levels)
+    assert fill.levels == len(levels)
+    assert (fill.worst_ticks, fill.last_lots) == (levels[-1] if levels else (0, 0))
 
 
-@given(book=books(), side=st.sampled_from(Side), step=st.integers(1, 700))
-def test_rounding_down_gives_the_worst_lots_back_first(
-    book: OrderBook, side: Side, step: int
+@given(book=books(), side=st.sampled_from(Side), share=st.fractions(0, 1))
+def test_a_cut_is_what_a_walk_of_so_many_lots_takes(
+    book: OrderBook, side: Side, share: Fraction
 ) -> None:
-    leg = leg_terms(book.instrument, side, FeeConvention.QUOTE, D(0))
-    fill = leg.fill(book.side(side), 10**30)
     held = list(book.side(side))
-    assert fill.levels == held
-    fill.round_down(step)
-    assert fill.lots == sum(lots for _, lots in held) // step * step
-    walk = book.walk(side, fill.lots)
-    assert (fill.cost, len(fill.levels)) == (walk.cost_units, walk.levels)
-    assert_adds_up(fill, fill.levels)
-    # Of what was rounded to nothing the best price is still told.
+    lots = int(sum(lots for _, lots in held) * share)
+    walk = book.walk(side, lots)
+    fill = cut(held, lots)
+    assert (fill.lots, fill.cost, fill.levels) == (lots, walk.cost_units, walk.levels)
+    assert fill.last_lots == lots - sum(lots for _, lots in held[: max(fill.levels - 1, 0)])
+    # Of what was cut to nothing the best price is still told.
     assert fill.worst_ticks == (walk.worst_ticks or held[0][0])
+
+
+def test_a_cut_takes_no_more_than_there_is() -> None:
+    assert cut([(100, 2), (101, 3)], 9) == Fill(5, 503, 101, 2, 3)
+    assert cut([], 9) == Fill(0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -148,4 +152,4 @@ def test_a_limit_reaches_its_price_from_the_far_side() -> None:
 def test_an_amount_below_nothing_pays_for_nothing() -> None:
     leg = leg_terms(make_instrument("BTC/USD"), Side.BUY, FeeConvention.QUOTE, D("0.004"))
     assert leg.units(D(-1)) == 0
-    assert leg.fill([(100, 5)], leg.units(D(-1))) == Fill([], 0, 0, 0)
+    assert leg.fill([(100, 5)], leg.units(D(-1))) == Fill(0, 0, 0, 0, 0)

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, lcm
+from typing import NamedTuple
 
 import attrs
 
-from arbitrade.models import Instrument, Level, Side
+from arbitrade.models import Instrument, Side
 from arbitrade.pricing import FeeConvention
 
 type Held = tuple[int, int, *tuple[int, ...]]
@@ -47,41 +48,22 @@ class OrderRules:
     minimum_notional: int
 
 
-@attrs.define
-class Fill:
+class Fill(NamedTuple):
     """Lots taken from the front of a side.
 
     Args:
-        levels: (ticks, lots taken), best first.
         lots: Of all levels together.
         cost: Σ ticks × lots.
-        worst_ticks: Of the last level ever reached; rounding to nothing doesn't forget it.
+        worst_ticks: Price of the last level touched; of no lots, the best price there is.
+        levels: Touched.
+        last_lots: Taken from the last level.
     """
 
-    levels: list[Level]
     lots: int
     cost: int
     worst_ticks: int
-
-    def drop_level(self) -> None:
-        """Give the last level back."""
-        ticks, lots = self.levels.pop()
-        self.lots -= lots
-        self.cost -= ticks * lots
-        if self.levels:
-            self.worst_ticks = self.levels[-1][0]
-
-    def round_down(self, step: int) -> None:
-        """Give back what is above a multiple of a step, the worst first."""
-        excess = self.lots % step
-        while excess and self.levels[-1][1] <= excess:
-            excess -= self.levels[-1][1]
-            self.drop_level()
-        if excess:
-            ticks, lots = self.levels.pop()
-            self.levels.append((ticks, lots - excess))
-            self.lots -= excess
-            self.cost -= ticks * excess
+    levels: int
+    last_lots: int
 
 
 @attrs.frozen
@@ -123,7 +105,8 @@ class LegTerms:
     def fill(self, levels: Iterable[Held], available: int, wallet: int | None = None) -> Fill:
         """Return as many lots as can be paid for, not yet on the lot step.  O(levels touched).
 
-        Takes what the levels hold and no more.  The fee has to leave something on either side.
+        Takes what the levels hold and no more.  The fee has to leave something on either side; of
+        no lots the worst price is 0.
 
         Args:
             levels: What there is to take, best first.
@@ -139,24 +122,29 @@ class LegTerms:
                 cover = wallet // spend
             else:
                 budget = min(budget, wallet // spend)
-        taken: list[Level] = []
-        lots = cost = worst_ticks = 0
+        lots = cost = worst_ticks = count = taken = 0
         for level in levels:
             ticks, held = level[0], level[1]
-            room = (budget - cost) // ticks if is_buy else budget - lots
+            part = held
+            # PERF: multiplied first; a division for every level costs 1 µs of 13 a cycle.
+            if is_buy:
+                if cost + ticks * held > budget:
+                    part = (budget - cost) // ticks
+            elif lots + held > budget:
+                part = budget - lots
             if cover is not None:
-                room = min(room, cover // self.least_limit(ticks) - lots)
-            if room < held:
-                if room <= 0:
-                    break
-                held = room
-            taken.append((ticks, held))
-            lots += held
-            cost += ticks * held
-            worst_ticks = ticks
-            if held == room:
+                part = min(part, cover // self.least_limit(ticks) - lots)
+            if part <= 0:
                 break
-        return Fill(taken, lots, cost, worst_ticks)
+            lots += part
+            cost += ticks * part
+            worst_ticks = ticks
+            count += 1
+            taken = part
+            if part < held:
+                break
+        # PERF: no list of what was taken, which costs 1 µs of 13 a cycle; `cut` walks once more.
+        return Fill(lots, cost, worst_ticks, count, taken)
 
     def spent(self, fill: Fill) -> int:
         """Return what goes in, in units."""
@@ -170,6 +158,22 @@ class LegTerms:
         """Return the limit nearest to a price, on the tick step, that still reaches it."""
         step = self.rules.tick_step
         return -(-ticks // step) * step if self.is_buy else ticks // step * step
+
+
+def cut(levels: Iterable[Held], lots: int) -> Fill:
+    """Return the fill of the first so many lots.  O(levels touched)."""
+    left, cost, worst_ticks, count, taken = lots, 0, 0, 0, 0
+    for level in levels:
+        ticks, held = level[0], level[1]
+        if not left:
+            worst_ticks = worst_ticks or ticks
+            break
+        taken = held if held < left else left
+        left -= taken
+        cost += ticks * taken
+        worst_ticks = ticks
+        count += 1
+    return Fill(lots - left, cost, worst_ticks, count, taken)
 
 
 def leg_terms(

@@ -20,7 +20,7 @@ from arbitrade.execution.exact import (
     short,
     terminating,
 )
-from arbitrade.lots import Fill, LegTerms, leg_terms
+from arbitrade.lots import Fill, LegTerms, cut, leg_terms
 from arbitrade.models import FeeAsset, Instrument, LegQuote, Level, Side
 from arbitrade.pricing import BPS, FeeConvention, FeeSchedule
 
@@ -62,13 +62,15 @@ def quote_leg(
     """
     terms = _terms(book.instrument, side, fees.charged_in, fees.taker_rate(book.symbol), base_step)
     wallet = amount if available is None else available
-    fill = terms.reach(levels_behind(book.side(side), skip_lots), amount, wallet)
+    taken = book.side(side)
+    fill = terms.reach(levels_behind(taken, skip_lots), amount, wallet)
     if not fill.lots:
         return _nothing_reached(terms, book, amount, wallet, skip_lots)
     rules = terms.leg.rules
     blocked: LegQuote | None = None
     while fill.lots:
-        fill.round_down(rules.lot_step)
+        if excess := fill.lots % rules.lot_step:
+            fill = cut(levels_behind(taken, skip_lots), fill.lots - excess)
         limit = terms.limit(fill, slippage_bps, wallet)
         if not terms.breaks_rule(fill, limit):
             return _make_quote(terms, fill, limit, amount, quote_step)
@@ -77,7 +79,7 @@ def quote_leg(
             blocked = _blocked_quote(terms, limit, fill, amount, reason)
         if not fill.lots or fill.lots < rules.minimum_lots:
             break
-        fill.drop_level()
+        fill = cut(levels_behind(taken, skip_lots), fill.lots - fill.last_lots)
     assert blocked is not None
     return blocked
 
@@ -157,7 +159,7 @@ class _Terms:
     def reach(self, levels: Iterable[Level], amount: Decimal, wallet: Decimal) -> Fill:
         """Return what amount and wallet reach, before lots are rounded."""
         if self.spend <= 0 or self.receive <= 0:
-            return Fill([], 0, 0, 0)
+            return Fill(0, 0, 0, 0, 0)
         leg = self.leg
         return leg.fill(levels, leg.units(amount), leg.units(wallet))
 
@@ -245,7 +247,7 @@ def _make_quote(
         fee=expected_fee(terms.leg.pair, terms.leg.side, quantity, notional, fees, terms.base_step),
         fee_asset=fee_asset(terms.leg.pair, terms.leg.side, terms.convention),
         left=EXACT.subtract(amount, spent),
-        levels=len(fill.levels),
+        levels=fill.levels,
     )
 
 
@@ -262,7 +264,7 @@ def _blocked_quote(terms: _Terms, limit: int, fill: Fill, amount: Decimal, reaso
         fee=ZERO,
         fee_asset=fee_asset(terms.leg.pair, terms.leg.side, terms.convention),
         left=amount,
-        levels=len(fill.levels),
+        levels=fill.levels,
         blocked=f"{terms.leg.pair.symbol}: {reason}",
     )
 
@@ -307,7 +309,7 @@ def _nothing_reached(
                 f" but {plain(terms.quantity(skip_lots))} {terms.leg.pair.base} for other orders"
             )
     ticks = 0 if best is None else best[0]
-    return _blocked_quote(terms, ticks, Fill([], 0, 0, ticks), amount, reason)
+    return _blocked_quote(terms, ticks, Fill(0, 0, ticks, 0, 0), amount, reason)
 
 
 def _below_a_lot(terms: _Terms, amount: Decimal, wallet: Decimal) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from arbitrade.lots import Fill, LegTerms
+from arbitrade.lots import Fill, LegTerms, cut
 from arbitrade.models import Dust, PlannedOrder
 from arbitrade.pricing import round_price
 from arbitrade_triangular.sizing import Optimum, Rung
@@ -52,7 +52,8 @@ def plan_lots(terms: CycleTerms, optimum: Optimum) -> LotPlan:
     available = optimum.size[0] // optimum.size[1]
     for leg, rungs, ledger_step in zip(terms.legs, optimum.rungs, terms.ledger_steps, strict=True):
         fill, rules = leg.fill(rungs, available), leg.rules
-        fill.round_down(rules.lot_step)
+        if excess := fill.lots % rules.lot_step:
+            fill = cut(rungs, fill.lots - excess)
         lots, worst_ticks = fill.lots, fill.worst_ticks
         if (
             not lots
