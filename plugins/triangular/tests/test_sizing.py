@@ -15,7 +15,7 @@ from arbitrade.models import Instruments, Leg, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule, net_edge_bps, to_decimal
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books, fee_schedules
-from arbitrade_triangular.graph import Cycle, find_cycles
+from arbitrade_triangular.graph import DirectedCycle, find_cycles
 from arbitrade_triangular.sizing import Optimum, optimal_size
 from arbitrade_triangular.terms import CycleTerms, TermsTable
 
@@ -324,7 +324,9 @@ def test_a_book_deeper_than_its_window_is_walked_to_its_end() -> None:
 
 
 @st.composite
-def sized_cycles(draw: st.DrawFn) -> tuple[Cycle, CycleTerms, dict[str, OrderBook], FeeSchedule]:
+def sized_cycles(
+    draw: st.DrawFn,
+) -> tuple[DirectedCycle, CycleTerms, dict[str, OrderBook], FeeSchedule]:
     """Draw a cycle over pairs in either orientation, with books, fees and their convention."""
     symbols = [
         draw(st.sampled_from((f"{one}/{other}", f"{other}/{one}")))
@@ -392,7 +394,7 @@ def test_fees_never_raise_an_edge_or_a_profit(oracle, drawn, convention) -> None
 
 def test_a_leg_that_does_not_spend_what_the_cycle_says_is_our_bug() -> None:
     buy, sell = Side.BUY, Side.SELL
-    broken = Cycle(
+    broken = DirectedCycle(
         "USD>BTC>ETH",
         ("USD", "BTC", "ETH"),
         (Leg("BTC/USD", buy), Leg("ETH/BTC", sell), Leg("ETH/USD", sell)),

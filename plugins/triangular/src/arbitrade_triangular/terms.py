@@ -16,7 +16,7 @@ from arbitrade.errors import BrokenCycleError, ConfigError
 from arbitrade.lots import LegTerms, OrderRules, order_rules
 from arbitrade.models import Instrument, Instruments, Side
 from arbitrade.pricing import FeeSchedule
-from arbitrade_triangular.graph import Cycle
+from arbitrade_triangular.graph import DirectedCycle
 
 # Takes integers of any length as they are.
 _divide = Context(prec=28).divide
@@ -32,7 +32,7 @@ class CycleTerms:
         ledger_steps: Per leg, output units per step of the venue's ledger; 1 where it is not known.
     """
 
-    cycle: Cycle
+    cycle: DirectedCycle
     legs: tuple[LegTerms, LegTerms, LegTerms]
     ledger_steps: tuple[int, int, int]
 
@@ -81,7 +81,7 @@ class TermsTable:
             if not any(leg.symbol in changed for leg in terms.cycle.legs)
         }
 
-    def of(self, cycle: Cycle) -> CycleTerms:
+    def of(self, cycle: DirectedCycle) -> CycleTerms:
         """Return the terms of a cycle.  Ten microseconds the first time, then a look-up.
 
         Most cycles never get near the threshold, so theirs are never worked out.
@@ -104,7 +104,7 @@ class TermsTable:
         buy, sell = self._flow(symbol, True).factors, self._flow(symbol, False).factors
         return buy.rate, sell.rate
 
-    def _make(self, cycle: Cycle) -> CycleTerms:
+    def _make(self, cycle: DirectedCycle) -> CycleTerms:
         legs = cycle.legs
         flows = [self._flow(leg.symbol, leg.side is Side.BUY) for leg in legs]
         for asset, flow in zip(cycle.assets, flows, strict=True):
