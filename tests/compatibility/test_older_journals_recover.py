@@ -119,7 +119,7 @@ async def test_a_bot_first_ends_what_was_open_then_trades_and_all_adds_up(
     )
     async with running_simulator(simulator) as venue:
         outcome = await traded(venue, account, tmp_path, dsn)
-        held = {asset: one.total for asset, one in venue.exchange.holdings("main").items()}
+        held = {asset: one.total for asset, one in venue.exchange.inquiry.holdings("main").items()}
     lines = written(folder)
     assert figures["open"].keys() <= ended_before_trading(lines, outcome.state.run)
     await assert_nothing_is_lost(lines, dsn)
