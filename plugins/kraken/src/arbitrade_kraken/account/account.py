@@ -29,12 +29,12 @@ from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.account.connection import EXECUTIONS, PrivateConnection
 from arbitrade_kraken.account.dead_man import DeadMansSwitch
 from arbitrade_kraken.account.permissions import check_permissions
-from arbitrade_kraken.account.rate_budget import TradingBudget
 from arbitrade_kraken.account.reconciler import Reconciler
 from arbitrade_kraken.account.sending import OrderSender
 from arbitrade_kraken.account.tracking import VenueOrder, VenueOrders, missing_from
+from arbitrade_kraken.account.trading_budget import TradingBudget
 from arbitrade_kraken.backoff import Backoff
-from arbitrade_kraken.rest.budget import CallBudget
+from arbitrade_kraken.rest.call_budget import CallBudget
 from arbitrade_kraken.rest.client import Credentials, RestClient
 from arbitrade_kraken.rest.endpoints import KrakenApi
 from arbitrade_kraken.rest.nonces import NonceFile
@@ -117,16 +117,16 @@ class KrakenAccount:
         )
         self.api = KrakenApi(self._rest)
         self._trading = TradingBudget(self._now, settings.tier)
-        self._table = VenueOrders()
+        self._orders = VenueOrders()
         self._private = PrivateConnection(settings, self.api.token, self, clock, random)
-        self._desk = OrderSender(
-            settings, self._private, self.api, self._table, self._trading, clock
+        self._sender = OrderSender(
+            settings, self._private, self.api, self._orders, self._trading, clock
         )
-        self._reconciler = Reconciler(self.api, self._table, clock, settings.resolve_settle_s)
+        self._reconciler = Reconciler(self.api, self._orders, clock, settings.resolve_settle_s)
         self._switch = DeadMansSwitch(
             settings.dead_man_s,
             settings.dead_man_every_s,
-            self._desk.cancel_all_after,
+            self._sender.cancel_all_after,
             self._tell_ready,
             clock,
         )
@@ -169,8 +169,8 @@ class KrakenAccount:
         self._handler = handler
         try:
             await self._check_key()
-            self._desk.allowed = await self._patiently(self.allowed_symbols)
-            self._table.precisions = await self._patiently(self.api.precisions)
+            self._sender.allowed = await self._patiently(self.allowed_symbols)
+            self._orders.precisions = await self._patiently(self.api.precisions)
             await self._private.run()
         finally:
             try:
@@ -195,7 +195,7 @@ class KrakenAccount:
 
     async def add(self, order: OrderRequest) -> OrderOutcome:
         """Send one order; returns when the venue answered or the outcome is unknown."""
-        return await self._desk.add(order)
+        return await self._sender.add(order)
 
     async def add_batch(self, orders: Sequence[OrderRequest]) -> Sequence[OrderOutcome]:
         """Send 1 to 15 orders of one pair at once; outcomes in the order of the requests.
@@ -203,25 +203,25 @@ class KrakenAccount:
         Raises:
             UsageError: Several pairs, too many orders, or the same client id twice.
         """
-        return await self._desk.add_batch(orders)
+        return await self._sender.add_batch(orders)
 
     async def amend(
         self, client_id: str, *, quantity: str | None = None, limit_price: str | None = None
     ) -> OrderOutcome:
         """Change an open order in place; the quantity is the new total."""
-        return await self._desk.amend(client_id, quantity, limit_price)
+        return await self._sender.amend(client_id, quantity, limit_price)
 
     async def cancel(self, client_ids: Sequence[str]) -> Mapping[str, OrderOutcome]:
         """Cancel orders; one that is gone already is `Rejected`: ask how it ended."""
-        return await self._desk.cancel(client_ids)
+        return await self._sender.cancel(client_ids)
 
     async def cancel_all(self) -> int | None:
         """Cancel everything of the account; return how many, None if the outcome is unknown."""
-        return await self._desk.cancel_all()
+        return await self._sender.cancel_all()
 
     async def cancel_all_after(self, timeout_s: int) -> bool:
         """Arm the venue's dead man's switch, 0 disarms; tell whether the venue confirmed."""
-        return await self._desk.cancel_all_after(timeout_s)
+        return await self._sender.cancel_all_after(timeout_s)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +235,7 @@ class KrakenAccount:
             VenueUnavailableError: The venue can't be asked now; still unknown.
         """
         state = await self._reconciler.resolve(client_id)
-        entry = self._table.by_client(client_id)
+        entry = self._orders.by_client(client_id)
         if entry is not None and entry.symbol is not None and not entry.is_live:
             self._trading.ended(entry.symbol, client_id)
         return state
@@ -254,7 +254,7 @@ class KrakenAccount:
 
     async def fills_since(self, start: str) -> Sequence[ExecutionReport]:
         """Return the fills since an RFC 3339 time, oldest first, for reconciling."""
-        return await self.api.fills(start, self._table.client_ids())
+        return await self.api.fills(start, self._orders.client_ids())
 
     async def ledger_since(self, start: str) -> Sequence[BalanceChange]:
         """Return every change of a balance since an RFC 3339 time, oldest first."""
@@ -271,11 +271,11 @@ class KrakenAccount:
         reports = []
         for row in message.get("data") or ():
             self._learn_counter(row)
-            report = self._table.read(row, is_snapshot=is_snapshot)
+            report = self._orders.read(row, is_snapshot=is_snapshot)
             if report is not None:
                 reports.append(report)
         if is_snapshot:
-            self._missing = missing_from(reports, self._table)
+            self._missing = missing_from(reports, self._orders)
             # Nothing on a first connection: what happened before it, others ask for.
             self._missing_since = self._since()
             self._has_reconciled = False
@@ -288,7 +288,7 @@ class KrakenAccount:
         """Hand on balances and their changes; the trading wallet's only."""
         rows = message.get("data") or ()
         if is_snapshot:
-            holds = self._table.holds()
+            holds = self._orders.holds()
             balances = [wallets.read_balance(row, holds) for row in rows]
             if self._handler is not None:
                 self._handler.on_balances(balances)
@@ -362,7 +362,7 @@ class KrakenAccount:
             )
             for report in reports:
                 self._deliver(report, is_snapshot=True)
-            foreign = sum(not entry.is_ours for entry in self._table.live())
+            foreign = sum(not entry.is_ours for entry in self._orders.live())
             if foreign:
                 # The dead man's switch and `cancel_all` don't spare them.
                 log.warning("kraken.foreign_orders", account=self.name, orders=foreign)
@@ -385,7 +385,7 @@ class KrakenAccount:
 
     def _compare(self, change: BalanceChange) -> None:
         """Count what is booked otherwise than the fill let expect; it is never hidden."""
-        expected = self._table.expected_change(change.reference, change.asset)
+        expected = self._orders.expected_change(change.reference, change.asset)
         if expected is not None and expected != change.amount - change.fee:
             self._ledger_differences += 1
             log.warning(
@@ -427,7 +427,7 @@ class KrakenAccount:
 
     async def _let_go(self) -> None:
         """Without open orders of ours there is nothing left for the dead man's switch to do."""
-        if any(entry.is_ours and entry.order_id for entry in self._table.live()):
+        if any(entry.is_ours and entry.order_id for entry in self._orders.live()):
             return
         with suppress(VenueError, TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):

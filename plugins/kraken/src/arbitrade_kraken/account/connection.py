@@ -27,13 +27,13 @@ from arbitrade.models import VenueState
 from arbitrade.protocols import Clock
 from arbitrade_kraken.account import messages
 from arbitrade_kraken.account.config import KrakenAccountSettings
-from arbitrade_kraken.account.messages import Answer, Value
+from arbitrade_kraken.account.messages import Value, VenueAnswer
 from arbitrade_kraken.account.sequences import Arrival, MessageSequence
 from arbitrade_kraken.backoff import Backoff
-from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.market.requests import ping
-from arbitrade_kraken.rest.answers import Token
+from arbitrade_kraken.rest.answers import WebSocketToken
 from arbitrade_kraken.together import together
+from arbitrade_kraken.token_bucket import TokenBucket
 from arbitrade_kraken.venue_errors import TokenExpiredError, make_error
 from arbitrade_kraken.wire.opening import (
     AnyWire,
@@ -118,7 +118,7 @@ class PrivateConnection:
     def __init__(
         self,
         settings: KrakenAccountSettings,
-        fetch_token: Callable[[], Awaitable[Token]],
+        fetch_token: Callable[[], Awaitable[WebSocketToken]],
         listener: PrivateListener,
         clock: Clock,
         random: Random,
@@ -130,10 +130,10 @@ class PrivateConnection:
         self._clock = clock
         self._random = random
         self._tls = tls
-        self._token: Token | None = None
+        self._token: WebSocketToken | None = None
         self._token_refused = asyncio.Event()
         self._wire: AnyWire | None = None
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[VenueAnswer]] = {}
         self._ids = count(1)
         self._wake = asyncio.Event()
         self._sequences: dict[str, MessageSequence] = {}
@@ -191,7 +191,9 @@ class PrivateConnection:
             await asyncio.sleep(max(self._backoff.next(self._now()), least_s))
             self.counters["private_reconnects"] += 1
 
-    async def request(self, method: str, params: Mapping[str, Value], timeout_s: float) -> Answer:
+    async def request(
+        self, method: str, params: Mapping[str, Value], timeout_s: float
+    ) -> VenueAnswer:
         """Send a request and return its answer, a refusal too.
 
         Raises:
@@ -207,7 +209,7 @@ class PrivateConnection:
         try:
             self._send(wire, messages.request(method, params, token.value, request_id))
             async with asyncio.timeout(timeout_s):
-                answer: Answer = await future
+                answer: VenueAnswer = await future
         except TimeoutError as error:
             self.counters["private_unanswered"] += 1
             raise UnansweredError(f"no answer to {method} within {timeout_s:g} s") from error
@@ -393,7 +395,7 @@ class PrivateConnection:
             case _:
                 pass  # Heartbeats, and channels the venue added since.
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_answer(self, answer: VenueAnswer) -> None:
         future = self._waiting.get(answer.request_id or 0)
         if future is not None and not future.done():
             future.set_result(answer)

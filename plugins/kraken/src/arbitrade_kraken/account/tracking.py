@@ -245,10 +245,10 @@ class VenueOrders:
                 del self._by_client[oldest.client_id]
 
 
-def missing_from(snapshot: Iterable[ExecutionReport], table: VenueOrders) -> list[VenueOrder]:
+def missing_from(snapshot: Iterable[ExecutionReport], orders: VenueOrders) -> list[VenueOrder]:
     """Return the orders that stood as far as we know, and that a snapshot doesn't mention."""
     told = {report.order_id for report in snapshot if report.kind != "trade"}
-    return [entry for entry in table.live() if entry.order_id and entry.order_id not in told]
+    return [entry for entry in orders.live() if entry.order_id and entry.order_id not in told]
 
 
 def as_report(state: OrderState, timestamp: str | None = None) -> ExecutionReport:

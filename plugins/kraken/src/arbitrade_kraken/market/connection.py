@@ -28,9 +28,9 @@ from arbitrade.models import (
 from arbitrade.protocols import BufferHandler, Clock, FeedHandler
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.market import requests
-from arbitrade_kraken.market.subscriptions import Outcome, Step, Subscriptions
+from arbitrade_kraken.market.subscriptions import AnswerEffect, Step, Subscriptions
+from arbitrade_kraken.token_bucket import TokenBucket
 from arbitrade_kraken.wire.opening import AnyWire, ConnectionRefusedByVenueError, Ending, OpenWire
 from arbitrade_kraken.wire.plain import open_wire
 
@@ -356,7 +356,7 @@ class Connection:
     def _on_event(self, event: MarketEvent) -> None:
         match event:
             case Subscribed() | Unsubscribed():
-                if self.books.on_answer(event, self._shared.now()) is Outcome.UNKNOWN:
+                if self.books.on_answer(event, self._shared.now()) is AnswerEffect.UNKNOWN:
                     self._counters["answers_unexpected"] += 1
             case RequestRefused():
                 self._on_refused(event)
@@ -391,7 +391,7 @@ class Connection:
                 pair=refusal.symbol,
                 method=refusal.method,
                 reason=refusal.reason,
-                is_final=outcome is Outcome.REFUSED,
+                is_final=outcome is AnswerEffect.REFUSED,
             )
 
     def _on_state(self, state: VenueState) -> None:
@@ -437,6 +437,6 @@ class _LostError(Exception):
 
 
 _REFUSALS = {
-    Outcome.REFUSED: "books_refused",
-    Outcome.REFUSED_FOR_NOW: "refused_for_now",
+    AnswerEffect.REFUSED: "books_refused",
+    AnswerEffect.REFUSED_FOR_NOW: "refused_for_now",
 }

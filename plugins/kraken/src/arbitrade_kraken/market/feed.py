@@ -13,9 +13,9 @@ from arbitrade.errors import UsageError
 from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.protocols import Clock, FeedHandler
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
-from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.market.connection import Connection, Shared
 from arbitrade_kraken.market.subscriptions import Step
+from arbitrade_kraken.token_bucket import TokenBucket
 from arbitrade_kraken.wire.choosing import choose_transport
 
 log = structlog.stdlib.get_logger(__name__)

@@ -3,7 +3,7 @@
 picows cuts frames in C and calls `PicowsWire.on_ws_frame` for each from inside the read.  What
 it leaves to its user is done here: fragments are put together, pings are answered, messages out of
 order and goodbyes end the connection.  Where messages are wanted straight from the buffer,
-`BufferReader` of `picows_front` reads in its place.  Needs the extra `fast`.
+`BufferReader` of `buffer_reader` reads in its place.  Needs the extra `fast`.
 
 PERF: docs/performance.md, "Wire", has the comparison with `transport.Wire`.
 """
@@ -29,6 +29,7 @@ from picows import (
 )
 
 from arbitrade.errors import VenueUnavailableError
+from arbitrade_kraken.wire.buffer_reader import Behind, BufferReader
 from arbitrade_kraken.wire.opening import (
     ConnectionRefusedByVenueError,
     Ending,
@@ -39,7 +40,6 @@ from arbitrade_kraken.wire.opening import (
     parse_address,
     why_unreachable,
 )
-from arbitrade_kraken.wire.picows_front import Behind, BufferReader
 
 _BUFFER = 256 * 1024
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
