@@ -306,6 +306,24 @@ async def test_disconnect_during_an_order_makes_it_unknown(trading, venue_accoun
         assert isinstance(await account.add(an_order()), Unknown)
 
 
+async def test_orders_without_an_answer_are_told_before_what_may_have_been_missed(
+    trading, venue_account, owner, pulse
+):
+    """Whoever hears of a gap asks the venue at once, and has to know what to ask for."""
+    told: list[str] = []
+    venue_account.answers["add_order"] = None
+    async with trading() as account:
+        order = asyncio.create_task(account.add(an_order()))
+        order.add_done_callback(lambda _: told.append("order"))
+        await pulse.until(lambda: len(venue_account.requests_of("add_order")) == 1)
+        on_gap = owner.on_gap
+        owner.on_gap = lambda reason: (told.append("gap"), on_gap(reason))
+        await venue_account.sockets[-1].close()
+        await pulse.until(lambda: len(owner.gaps) == 1)
+        assert isinstance(await order, Unknown)
+    assert told == ["order", "gap"]
+
+
 async def test_answer_after_the_timeout_is_counted_and_does_no_harm(
     trading, venue_account, owner, pulse
 ):

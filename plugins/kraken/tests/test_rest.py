@@ -17,6 +17,12 @@ from arbitrade_kraken.venue_errors import NonceError, RateLimitedError, RequestE
 
 
 @pytest.fixture
+def transport() -> str:
+    """REST has nothing to do with who reads the WebSocket."""
+    return "websockets"
+
+
+@pytest.fixture
 async def api(account_settings):
     account = make_account(account_settings(rest_patience_s=0.01, rest_timeout_s=0.3))
     yield account.api

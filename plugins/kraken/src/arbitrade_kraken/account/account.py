@@ -155,7 +155,7 @@ class KrakenAccount:
 
         `ledger_differences` are rows of the ledger that their fill did not let expect.
         """
-        return {**self._private.counters, "ledger_differences": self._ledger_differences}
+        return {**self._private.statistics(), "ledger_differences": self._ledger_differences}
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
