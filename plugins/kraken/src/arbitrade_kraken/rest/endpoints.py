@@ -20,7 +20,7 @@ from arbitrade.models import (
     OrderState,
 )
 from arbitrade_kraken.bookings import Precisions, as_booked, from_rows
-from arbitrade_kraken.market.messages import read_asset_pairs
+from arbitrade_kraken.instruments import read_asset_pairs
 from arbitrade_kraken.rest import answers
 from arbitrade_kraken.rest.answers import KeyInfo, PairNames, Trade, WebSocketToken
 from arbitrade_kraken.rest.client import RestClient
