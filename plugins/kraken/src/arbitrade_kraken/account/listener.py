@@ -156,7 +156,7 @@ class AccountListener:
             self._calls.tier = tier
 
     def on_status(self, state: VenueState, row: Mapping[str, Any]) -> None:
-        """Follow the engine's state."""
+        """Follow the engine's state: orders and the dead man's switch depend on it."""
         self._state = state
         self._switch.on_status(state, row)
         self._tell_ready()

@@ -60,7 +60,7 @@ class OrderSender:
     _restricted: set[str] = attrs.field(factory=set, init=False)
 
     async def add(self, order: OrderRequest) -> OrderOutcome:
-        """Send one order."""
+        """Send one order, once; where no answer comes, its outcome is unknown."""
         refusal = self._refusal([order], order.symbol)
         if refusal is not None:
             return attrs.evolve(refusal, client_id=order.client_id)

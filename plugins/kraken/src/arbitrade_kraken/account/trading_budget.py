@@ -112,14 +112,14 @@ class TradingBudget:
         pair.resting.update(dict.fromkeys(resting, pair.at))
 
     def amended(self, symbol: str, client_id: str) -> None:
-        """Count an amend."""
+        """Count an amend, which costs more the younger the order is."""
         pair = self._decayed(self._pair(symbol))
         pair.points += amend_points(pair.at - pair.resting.get(client_id, pair.at))
         if client_id in pair.resting:
             pair.resting[client_id] = pair.at
 
     def cancelled(self, symbol: str, client_id: str) -> None:
-        """Count a cancel."""
+        """Count a cancel, which costs more the younger the order is."""
         pair = self._decayed(self._pair(symbol))
         made = pair.resting.pop(client_id, None)
         if made is not None:

@@ -164,7 +164,7 @@ class KrakenFeed:
             self._assign(frozenset(chosen := self._choose(self._instruments)), chosen)
 
     def _assign(self, wanted: frozenset[str], in_order: Collection[str]) -> None:
-        """Put new books on the connection with the fewest, let those go that nobody wants."""
+        """Put each new book on the connection with the fewest, and let go what nobody wants."""
         if wanted == self._chosen:
             return
         load = Counter(self._places[symbol].number for symbol in self._chosen & wanted)

@@ -113,7 +113,7 @@ class Subscriptions:
     # ── what is wanted ───────────────────────────────────────────────────────────────────────────
 
     def want(self, symbols: Iterable[str]) -> None:
-        """Add books."""
+        """Carry these books from now on; the next requests subscribe those that are new."""
         for symbol in symbols:
             book = self._books.get(symbol)
             if book is None:
@@ -200,6 +200,7 @@ class Subscriptions:
             book.has_snapshot = True
 
     def _on_refused(self, refusal: RequestRefused, now: float) -> AnswerEffect:
+        # A refusal may name the pair in a field, in its text, or not at all.
         symbols = self._sent.get(refusal.request_id or 0, ())
         meant = refusal.symbol
         if meant not in self._books:

@@ -68,7 +68,7 @@ class AnyWire(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Bytes received."""
+        """Bytes received; the answer to the upgrade counts where the plain wire reads."""
 
     @property
     def silent_s(self) -> float:

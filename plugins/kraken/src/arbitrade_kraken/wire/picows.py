@@ -133,7 +133,7 @@ class PicowsWire(WSListener):
     # ── what picows calls ────────────────────────────────────────────────────────────────────────
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Begin."""
+        """Take the upgraded connection, and drop it where nobody waits for it any more."""
         self._transport = transport
         self._heard_at = self._loop.time()
         if self._is_done:

@@ -203,6 +203,7 @@ class Wire(asyncio.BufferedProtocol):
         take = self._on_buffer
         try:
             while end - begin >= 2:
+                # Offered again after every frame it left here: the next one may be for it.
                 if take is not None and is_whole and buffer[begin] == _WHOLE_TEXT:
                     begin, taken = take(buffer, begin, end)
                     frames += taken
@@ -224,6 +225,8 @@ class Wire(asyncio.BufferedProtocol):
                     else:
                         length = self._max_size + 1  # Masked, which a server must not do.
                     if length > self._max_size:
+                        # Not waited for: the library refuses it from its head, with the close code
+                        # that belongs to it.
                         frame, begin = begin, end
                         self._pass_on(view[frame:end])
                         break
@@ -235,6 +238,7 @@ class Wire(asyncio.BufferedProtocol):
                 if buffer[frame] == _WHOLE_TEXT and is_whole:
                     on_message(bytes(view[start:stop]))
                 else:
+                    # Within a fragmented message even a whole text is a breach of the rules.
                     self._pass_on(view[frame:stop])
                     is_whole = self._library.current_size is None
                 if self._is_done:
