@@ -168,7 +168,7 @@ class MarketConnection:
             await self._link.rest(self._rest_s(now))
 
     def ping(self) -> None:
-        """Send a ping."""
+        """Send a ping, and tell the handler as of everything we send."""
         self._send(requests.ping(self._shared.next_id()))
 
     def on_lost(self, reason: str) -> None:

@@ -15,6 +15,7 @@ from arbitrade.protocols import Clock, FeedHandler
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
 from arbitrade_kraken.market.connection import MarketConnection, Shared
 from arbitrade_kraken.market.subscriptions import Step
+from arbitrade_kraken.together import together
 from arbitrade_kraken.wire.choosing import choose_transport
 from arbitrade_kraken.wire.link import Access, attempts_budget
 
@@ -95,13 +96,9 @@ class KrakenFeed:
         Raises:
             VenueUnavailableError: The venue refuses for good; the message says what to do.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                for connection in self._connections:
-                    group.create_task(connection.run(), name=f"kraken-{connection.number}")
-                group.create_task(self._follow_instruments(), name="kraken-instruments")
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+        await together(
+            *(connection.run() for connection in self._connections), self._follow_instruments()
+        )
 
     def resync(self, symbol: str) -> None:
         """Ask for a fresh snapshot of one book; the others go on.
@@ -187,9 +184,3 @@ class KrakenFeed:
         for connection, symbols in new.items():
             connection.want(symbols)
         log.info("kraken.books_chosen", books=len(wanted))
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception that is none of a group's making."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
