@@ -235,6 +235,14 @@ def test_account_without_credentials_names_both() -> None:
     assert len(refused.value.problems) == 2
 
 
+def test_account_over_picows_is_refused_by_name_where_it_is_not_installed(
+    account_settings, monkeypatch
+):
+    monkeypatch.setattr("arbitrade_kraken.wire.choosing.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"kraken\.transport: 'picows' is not installed"):
+        make_account(account_settings(transport="picows"))
+
+
 async def test_refused_token_permission_ends_the_run(account_settings, venue_account, owner):
     venue_account.rest["GetWebSocketsToken"] = "EGeneral:Permission denied"
     with pytest.raises(AuthenticationError):
