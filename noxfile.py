@@ -56,7 +56,7 @@ HOT_PATH_SUITES = [
         for name in ("checksum", "decoder", "faults", "feed", "messages", "record", "wire")
         for path in sorted(ROOT.glob(f"plugins/kraken/tests/test_{name}*.py"))
     ),
-    *("plugins/kraken/tests/test_transport.py", "plugins/kraken/tests/test_picows_front.py"),
+    *("plugins/kraken/tests/test_transport.py", "plugins/kraken/tests/test_buffer_reader.py"),
     "plugins/triangular/tests",
     *("tests/integration/test_detect.py", "tests/integration/test_detect_equals_oracle.py"),
     "tests/integration/test_recorded_data.py",

@@ -975,7 +975,7 @@ def owner(pulse: Pulse) -> Owner:
 
 @pytest.fixture
 def account_settings(
-    venue_account: ScriptedAccount, tmp_path: Path
+    venue_account: ScriptedAccount, transport: str, tmp_path: Path
 ) -> Callable[..., KrakenAccountSettings]:
     """Settings for the scripted account with waits that tests can afford."""
 
@@ -985,6 +985,7 @@ def account_settings(
             "api_secret": Secret(API_SECRET),
             "rest_url": venue_account.rest_url,
             "ws_auth_url": venue_account.ws_url,
+            "transport": transport,
             "nonce_folder": str(tmp_path),
             "tier": "pro",
             "rest_timeout_s": 5.0,

@@ -47,13 +47,16 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-def open_account(simulator: RunningSimulator, tmp_path: Path) -> Callable[..., KrakenAccount]:
+def open_account(
+    simulator: RunningSimulator, transport: str, tmp_path: Path
+) -> Callable[..., KrakenAccount]:
     def make(**changes: Any) -> KrakenAccount:
         values: dict[str, Any] = {
             "api_key": Secret(simulator.key.key),
             "api_secret": Secret(simulator.key.secret),
             "rest_url": simulator.rest,
             "ws_auth_url": simulator.ws_auth,
+            "transport": transport,
             "nonce_folder": str(tmp_path),
             "tier": "pro",
             "reconnect_s": 0.02,

@@ -209,7 +209,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         asked.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("arbitrade_kraken.market.connection.asyncio.sleep", no_sleep)
+    monkeypatch.setattr("arbitrade_kraken.wire.link.asyncio.sleep", no_sleep)
     return asked
 
 

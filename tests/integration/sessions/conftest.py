@@ -42,7 +42,7 @@ from arbitrade.records import (
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.rest import budget
+from arbitrade_kraken.rest import call_budget
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
@@ -520,8 +520,8 @@ async def bench(
         exchange=ExchangeSettings(seed=1),
     )
     # The venue takes back what histories cost at half a point a second, which tests don't wait for.
-    for tier, (most, _) in list(budget._CALLS.items()):
-        monkeypatch.setitem(budget._CALLS, tier, (most, 100.0))
+    for tier, (most, _) in list(call_budget._CALLS.items()):
+        monkeypatch.setitem(call_budget._CALLS, tier, (most, 100.0))
     monkeypatch.setattr(CallCounters, "charge", lambda *_: None)
     dsn = postgres_server.create(core_series())
     parts = urlsplit(dsn.reveal())
