@@ -6,6 +6,7 @@ import grimp
 import pytest
 
 PACKAGES = [
+    "arbitrade",
     "arbitrade_kraken",
     "arbitrade_triangular",
     "arbitrade_statarb",
