@@ -26,9 +26,6 @@ from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector
 
 # How long an example takes depends on who else uses the machine.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
-
 MARKET = MarketSettings(pairs=45, frames=1_200, edge_every=40, seed=5)
 ENGINES = {"interpreted": Engine, "fastest": make_engine}
 
