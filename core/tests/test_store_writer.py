@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +21,9 @@ from arbitrade.store.batch import prepare, write_batch
 from arbitrade.store.database import Database
 from arbitrade.store.position import JournalKey, identify, read_position
 from arbitrade.store.writer import JournalWriter
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.records import LittleRun, make_run
 
-TIMEOUT_S = 30.0
 COUNTED = [
     "run",
     "instrument",
@@ -106,7 +106,7 @@ async def running(*writers: JournalWriter) -> AsyncIterator[None]:
 async def drained(database: Database, journal: Journal, **options) -> JournalWriter:
     writer = make_writer(database, journal, **options)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S), writer.last_error
+        assert await writer.drain(PATIENCE_S), writer.last_error
     return writer
 
 
@@ -114,12 +114,6 @@ async def counts(database: Database) -> dict[str, int]:
     return {
         table: await database.pool.fetchval(f"SELECT count(*) FROM {table}") for table in COUNTED
     }
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def expected_counts(run: LittleRun) -> dict[str, int]:
@@ -320,7 +314,7 @@ async def test_two_writers_at_once_store_everything_once(
     writers = [make_writer(database, journal, batch=11) for _ in range(2)]
     async with running(*writers):
         for writer in writers:
-            assert await writer.drain(TIMEOUT_S)
+            assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert sum(writer.written for writer in writers) == len(run.written)
 
@@ -568,7 +562,7 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
     async with running(writer):
         for payload in payloads[: len(payloads) // 2]:
             journal.append(payload)
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         breaking.is_away = True
         breaking.cut()
         for payload in payloads[len(payloads) // 2 :]:
@@ -580,7 +574,7 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
         assert writer.lag_bytes > 0
         assert "refused" in writer.last_error or "closed" in writer.last_error
         breaking.is_away = False
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         await until(lambda: writer.unavailable_since is None)
         assert (writer.is_connected, writer.lag_records, writer.last_error) == (True, 0, "")
     await assert_whole(database, run)
@@ -606,7 +600,7 @@ async def test_f32_a_writer_may_start_before_its_database(
 
     writer = make_writer(database, journal, session=breaking, revive=revive)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert len(revived) == 3
 
@@ -626,7 +620,7 @@ async def test_f36_a_commit_nobody_knows_about_is_neither_lost_nor_doubled(
 
     writer = make_writer(database, journal, session=session, batch=20)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert len(broken) > 3
 
@@ -675,7 +669,7 @@ async def test_f36_a_transaction_the_server_gave_up_is_repeated(
 
     writer = make_writer(database, journal, session=session)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert failures == [0]
 
@@ -713,7 +707,7 @@ async def test_f34_a_lock_makes_the_writer_wait_and_nobody_else(
                 await asyncio.sleep(0)
                 turns += 1
             assert writer.last_written_seq == 0
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
 
 
@@ -729,7 +723,7 @@ async def test_f35_an_older_database_gets_again_what_the_journal_still_has(
     async with running(writer):
         for payload in payloads[:half]:
             journal.append(payload)
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         await forget_everything(database)
         for payload in payloads[half:]:
             journal.append(payload)
