@@ -13,7 +13,7 @@ pytest_plugins = ["arbitrade.testing.isolation"]
 # Beyond that the longest file decides.
 _MOST_WORKERS = 4
 # Workers take two seconds to start, which a few files are through in.
-_FEW_FILES = 3
+_FEW_FILES = 4
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,11 +32,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def _workers(config: pytest.Config) -> int:
-    files = [name for name in config.args if name.partition("::")[0].endswith(".py")]
-    if len(files) == len(config.args) <= _FEW_FILES:
-        return 0
-    count = _processors()
-    return min(count, _MOST_WORKERS) if count > 1 else 0
+    count = min(_processors(), _MOST_WORKERS)
+    return count if count > 1 and _files(config) > _FEW_FILES else 0
+
+
+def _files(config: pytest.Config) -> int:
+    """Return how many files are asked for, whatever is chosen within them."""
+    count = 0
+    for name in config.args:
+        path = config.invocation_params.dir / name.partition("::")[0]
+        count += sum(1 for _ in path.rglob("test_*.py")) if path.is_dir() else 1
+    return count
 
 
 def _processors() -> int:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -582,6 +584,36 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
         "the journal can't be written to the database",
         "the database is back",
     ]
+
+
+async def test_draining_waits_for_what_is_not_durable_yet(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    sync = os.fsync
+
+    def slow(number: int) -> None:
+        may_go_on.wait(PATIENCE_S)
+        sync(number)
+
+    journal = Journal(tmp_path / "slow", fsync=FsyncPolicy.ALWAYS)
+    journal.open()
+    writer, run = make_writer(database, journal), make_run(seed=2)
+    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow, raising=False)
+    try:
+        append(journal, run)
+        async with running(writer):
+            draining = asyncio.create_task(writer.drain(PATIENCE_S))
+            await until(lambda: writer.is_connected)
+            assert not draining.done()
+            may_go_on.set()
+            assert await draining
+        assert writer.last_written_seq == journal.last_seq
+    finally:
+        may_go_on.set()
+        journal.close()
+    await assert_whole(database, run)
 
 
 async def test_f32_a_writer_may_start_before_its_database(

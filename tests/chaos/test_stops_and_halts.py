@@ -144,7 +144,15 @@ async def test_f44_the_kill_switch_works_without_database_and_alerts(bench: Benc
         assert halt is not None
         assert halt.reason == "everything is down"
         proxy.mend()
+        await _until_stored(bot)
         await bench.check(await bot.stopped())
+
+
+async def _until_stored(bot: Bot) -> None:
+    """Wait until the database has everything: a bot's end waits only so long for that."""
+    await bot.until_state(
+        lambda now: not now.open_cycles and now.database == "ok" and now.journal_lag == 0
+    )
 
 
 # ── started twice ────────────────────────────────────────────────────────────────────────────────
@@ -167,7 +175,8 @@ async def test_f56_a_second_bot_refuses_with_and_without_the_database(bench: Ben
         assert await fourth.ended() == _WRONG_USAGE
         assert "already traded" in fourth.last_words()
         proxy.mend()
-        await bot.until_state(lambda state: state.database == "ok")
+        await bot.command("halt", reason="so that the database catches up")
+        await _until_stored(bot)
         await bench.check(await bot.stopped())
 
 
