@@ -137,6 +137,8 @@ class Bot:
                 while state is None or not holds(state):
                     with suppress(ControlError):
                         state = await self.state()
+                    # A bot that is asked without a pause has no time for anything else.
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"never came to that: {state} {self.last_words()}") from None
         return state
