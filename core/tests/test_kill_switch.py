@@ -15,6 +15,7 @@ import pytest
 from arbitrade.control import kill_switch
 from arbitrade.control.kill_switch import Halt, KillSwitch, engage_on_disk, read_halt
 from arbitrade.errors import ControlError
+from arbitrade.testing.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def test_slow_disk_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.Mon
     fsync, may_go_on = os.fsync, threading.Event()
 
     def wait(descriptor: int) -> None:
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(PATIENCE_S)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", wait)

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from arbitrade.testing.isolation import at_home
+from arbitrade.testing.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "writing-plugins.md"
 RECORDING = ROOT / "tests" / "data" / "btcusd-d10-20230730.jsonl"
@@ -64,7 +67,7 @@ def beside_core(uv: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
             text=True,
             cwd=cwd,
             env=clean(),
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -218,4 +221,4 @@ def uv_command() -> list[str] | None:
 def clean() -> dict[str, str]:
     """Return the environment without what would change the environments made here."""
     ours = ("ARBITRADE_", "VIRTUAL_ENV", "PYTHON", "PYTEST_", "UV_PROJECT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in at_home().items() if not name.startswith(ours)}

@@ -18,6 +18,7 @@ from arbitrade.models import (
     TimeInForce,
     Unknown,
 )
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.venue_errors import (
@@ -601,7 +602,7 @@ async def test_stale_token_is_replaced_and_the_order_is_not_sent_again(
         assert isinstance(outcome, Rejected)
         assert "Invalid session" in outcome.reason
         await pulse.until(lambda: len(venue_account.tokens) == 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(await account.add(an_order()), Accepted):
                 await asyncio.sleep(0)
 

@@ -24,6 +24,7 @@ from arbitrade.models import (
 )
 from arbitrade.testing.accounts import AccountRecorder, running_account
 from arbitrade.testing.contracts import AccountContract, ManualAccountContract
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -257,7 +258,7 @@ async def test_expired_token_is_renewed_and_the_order_goes_out_next_time(simulat
         simulator.faults.inject("token_expired")
         refused = await account.add(taking("stale"))
         assert isinstance(refused, Rejected)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(await account.add(taking("stale")), Accepted):
                 await asyncio.sleep(0)
     assert orders_at_venue(simulator) == 1

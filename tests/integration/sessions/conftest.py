@@ -39,6 +39,7 @@ from arbitrade.records import (
     TransactionBooked,
     decode,
 )
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
@@ -53,22 +54,11 @@ from arbitrade_kraken.simulator.running import RunningSimulator, running_simulat
 
 __all__ = ["bench", "postgres_server"]
 
-PATIENCE_S = 20.0
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/BTC", "SOL/ETH", "SOL/EUR", "EUR/USD")
 ZERO = Decimal(0)
 
 type Changes = Mapping[str, Mapping[str, object]]
 UNCHANGED: Changes = MappingProxyType({})
-
-
-async def until(holds: Callable[[], bool], what: str = "") -> None:
-    """Wait until something holds that nobody announces."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"never came: {what or holds}")
 
 
 class TcpProxy:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from arbitrade.models import Balance, BalanceChange, ExecutionReport
 from arbitrade.protocols import Account
+from arbitrade.testing.patience import PATIENCE_S
 
 
 class AccountRecorder:
@@ -32,7 +33,7 @@ class AccountRecorder:
         """Tell whether an order was reported as ended."""
         return any(report.status.is_final for report in self.reports_of(client_id))
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until something that was told makes the condition true."""
         async with asyncio.timeout(timeout_s):
             while not condition():
