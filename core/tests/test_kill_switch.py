@@ -52,9 +52,8 @@ def test_engaging_is_in_memory_on_disk_and_told(tmp_path: Path) -> None:
 
 
 def test_listener_hears_before_the_disk_is_touched(tmp_path: Path) -> None:
-    switch = KillSwitch(tmp_path, "main")
     was_there = []
-    switch.on_change = lambda _: was_there.append(switch.path.exists())
+    switch = KillSwitch(tmp_path, "main", lambda _: was_there.append(switch.path.exists()))
     switch.engage("now", "alice")
     assert was_there == [False]
     assert switch.path.exists()
