@@ -45,22 +45,22 @@ class AccountRecorder:
         self._event.set()
 
     def on_execution(self, report: ExecutionReport, is_snapshot: bool) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.reports.append(report)
         self.wake()
 
     def on_balance(self, change: BalanceChange) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.changes.append(change)
         self.wake()
 
     def on_balances(self, balances: Sequence[Balance]) -> None:
-        """Keep them."""
+        """Keep all balances, as told at once."""
         self.balances.append(balances)
         self.wake()
 
     def on_gap(self, reason: str) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.gaps.append(reason)
         self.wake()
 

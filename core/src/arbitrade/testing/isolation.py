@@ -97,7 +97,7 @@ class _Place:
             folder.mkdir(mode=0o755)
 
     def close(self) -> None:
-        """Leave no file."""
+        """Leave no file of the test behind."""
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -73,7 +73,7 @@ class PostgresServer:
 
     @property
     def embedded(self) -> EmbeddedPostgres:
-        """What started it."""
+        """The server itself, for tests that stop it and start it again."""
         return self._embedded
 
     def dsn_of(self, name: str) -> Secret:
