@@ -159,6 +159,10 @@ def new(name: str, kind: str, folder: Path) -> None:
 
     if name in installed_names():
         raise UsageError(f"{name}: a plugin of this name is installed; choose another")
+    context = click.get_current_context().find_root()
+    root = context.command
+    if kind == "command" and isinstance(root, click.Group) and name in root.list_commands(context):
+        raise UsageError(f"{name}: arbitrade has a command of that name; choose another")
     made = write_plugin(name, folder, kind)
     click.echo(f"{made} is a working {kind}.  To try it:")
     click.echo(f"  cd {made}")

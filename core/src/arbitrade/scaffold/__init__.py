@@ -15,6 +15,9 @@ from arbitrade.plugins.plugin import CORE
 from arbitrade.scaffold.kinds import KINDS
 
 _NAME = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+_TAKEN = {"executor": ("sequential", "parallel", "observe"), "store": ("jsonl",)}
+"""Core's own of a kind; core is asked first, so a plugin of that name would never be."""
+
 _PACKAGE = "PACKAGE"
 _SUFFIX = ".tmpl"
 
@@ -89,7 +92,7 @@ def _check(name: str, kind: str) -> None:
             f"{name!r} can't be the name of a plugin; "
             "write lower-case words of letters and digits, joined by _"
         )
-    if name in {CORE, *(section.name for section in CORE_SECTIONS)}:
+    if name in {CORE, *(section.name for section in CORE_SECTIONS), *_TAKEN.get(kind, ())}:
         raise UsageError(f"{name!r} is a name of core's own; choose another")
 
 

@@ -50,7 +50,7 @@ KINDS = {
         Kind(
             "venue",
             "A market for Arbitrade that is a CSV file",
-            "`arbitrade run` trades it in paper. Each line of the file is a pair's book: "
+            "`arbitrade run` trades it in paper. Each line of the file is a pair's book:\n"
             "`symbol,bid,bid_size,ask,ask_size`.\n\n"
             '```toml\nvenue = "${name}"\n\n[${name}]\nfile = "market.csv"\npause_s = 0.05\n```',
         ),
