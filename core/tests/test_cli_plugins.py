@@ -240,6 +240,16 @@ def arbitrade_make_executor(name):
     return Hands() if name == "gong" else None
 """
 
+ONCE = """
+from arbitrade import hookimpl
+asked = []
+
+@hookimpl
+def arbitrade_register_detectors():
+    asked.append(1)
+    return [] if len(asked) == 1 else [object()]
+"""
+
 READING = """
 import attrs
 from arbitrade import hookimpl
@@ -259,6 +269,7 @@ def arbitrade_register_services(settings):
     ("code", "complaint"),
     [
         (LYING, "detector gongs: gongs.on_book: reported for BTC/USD: its edge_bps is NaN; leave"),
+        (ONCE, "called a second time: gong: arbitrade_register_detectors returned a object that"),
         (MISSPELT, "it has no attribute `needs_inventory`; is it `need_inventory`"),
         (
             READING,
