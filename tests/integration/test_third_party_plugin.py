@@ -103,7 +103,7 @@ def test_plugin_of_every_kind_passes_its_tests_and_the_check(
 def test_market_of_the_csv_file_is_traded_in_paper(traded: Traded) -> None:
     """Detector, venue and executor: the cycle in the file is found and taken."""
     assert traded.report["cycles"]["completed"] >= 1
-    assert traded.report["orders"] == 3 * traded.report["cycles"]["completed"]
+    assert traded.report["orders"] >= 3 * traded.report["cycles"]["completed"]
     assert float(traded.report["pnl"]["USD"]) > 0
     assert "not one book was in sync" not in traded.said
 

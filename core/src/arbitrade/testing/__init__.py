@@ -1,6 +1,7 @@
 """For every suite and for plugin authors: factories, Hypothesis strategies, a synthetic market.
 
-`factories`, `risk` (views for tests of risk rules) and `desk` (for tests of executors) need nothing
-but core; `strategies` needs Hypothesis; `postgres` has fixtures for a real database.
+`factories`, `risk` (views for tests of risk rules), `desk` (for tests of executors) and `bot` (for
+tests of services) need nothing but core; `contracts` has a test class to subclass for each role;
+`strategies` needs Hypothesis; `postgres` has fixtures for a real database.
 ``arbitrade-core[testing]`` brings what these modules import.
 """
