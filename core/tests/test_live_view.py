@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from arbitrade.api import BotState
-from arbitrade.cli.live_view import HeldBackLog, LiveView, plain_line, render
+from arbitrade.cli.live_drawing import render
+from arbitrade.cli.live_view import HeldBackLog, LiveView, plain_line
 from arbitrade.models import CycleState, Mode, TradingState
 from arbitrade.protocols import Service
 from arbitrade.testing.bot import FakeBot, make_bot_state, make_open_cycle

@@ -34,9 +34,12 @@ class Venue:
     """A paper venue with 1000 USD, 5 BTC and 20 ETH, and what it told."""
 
     def __init__(self, latency_ms: str = "20", run: str = "0192f0c4") -> None:
-        self.bench = TradingBench({"USD": 1_000, "BTC": 5, "ETH": 20})
         self.told: list[TradingEvent] = []
-        self.paper: PaperVenue = self.bench.use_paper(latency_ms, self.told.append)
+        self.bench = TradingBench(
+            {"USD": 1_000, "BTC": 5, "ETH": 20}, paper_ms=latency_ms, paper_tell=self.told.append
+        )
+        assert self.bench.paper is not None
+        self.paper: PaperVenue = self.bench.paper
         self.run = run
         self.count = 0
 
@@ -179,19 +182,19 @@ def test_order_all_of_which_was_told_is_forgotten(venue):
     st.sampled_from(["0", "20", "uniform(0,80)"]),
 )
 def test_whatever_happens_the_venue_and_the_ledger_hold_the_same(moves, latency):
-    bench = TradingBench({"USD": 300})
-    paper = bench.use_paper(latency)
+    bench = TradingBench({"USD": 300}, paper_ms=latency)
+    paper = bench.paper
     for number, (depth, price, wait) in enumerate(moves):
         bench.find(key=f"cycle {number}")
         bench.quote("ETH/BTC", [("0.24", depth)], [("0.25", depth)])
         bench.quote("ETH/USD", [(price, depth)], [(price + 1, 9)])
         bench.wait(wait / 1000)
         for asset in ("USD", "BTC", "ETH"):
-            assert bench.machine.available(asset) >= 0
+            assert bench.machine.quoting.available(asset) >= 0
     bench.wait(200)
-    assert not bench.machine.cycles
-    assert len(bench.written(CycleClosed)) == bench.machine.last_cycle
+    assert not bench.state.cycles
+    assert len(bench.written(CycleClosed)) == bench.state.last_cycle
     held = {asset: amount for asset, amount in paper.balances().items() if amount}
-    assert held == {a: v for a, v in bench.machine.ledger.balances().items() if v}
+    assert held == {a: v for a, v in bench.state.ledger.balances().items() if v}
     flagged = [one for one in bench.written(CycleClosed) if one.state.value == "flagged"]
     assert len(bench.alerts) == len(flagged)

@@ -10,11 +10,15 @@ from arbitrade.plugins.checks import SampleView
 from arbitrade.plugins.trials.detectors import SAMPLE
 from arbitrade.protocols import Venue
 from arbitrade.risk.core_rules import core_rules
+from arbitrade.store.absent import no_database
+from arbitrade.store.plugin_tables import PluginTables
+from arbitrade.testing.history import make_history
 from arbitrade.testing.risk import QuietView
 
 SETTINGS = Settings()
 PAIRS = SAMPLE
 VIEW = QuietView()
+HISTORY, TABLES = make_history(), PluginTables(no_database("a test"))
 
 
 @attrs.frozen
@@ -105,7 +109,7 @@ def test_each_register_hook_returns_what_every_enabled_plugin_contributes():
     assert names(registry.detectors(SETTINGS, PAIRS)) == ["finder"]
     own = {rule.name for rule in core_rules(VIEW)}
     assert names(registry.risk_rules(SETTINGS, PAIRS, VIEW)) == sorted(own | {"rule"})
-    assert names(registry.services(SETTINGS, SampleView())) == ["server"]
+    assert names(registry.services(SETTINGS, SampleView(), HISTORY, TABLES)) == ["server"]
     assert "ring" in names(registry.commands())
 
 

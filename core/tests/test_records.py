@@ -128,3 +128,11 @@ def test_event_whose_fields_do_not_fit_is_told_as_that():
 def test_any_bytes_are_a_record_or_told_as_none(payload):
     with contextlib.suppress(ArbitradeError):
         decode(payload)
+
+
+def test_a_kind_that_was_given_up_is_passed_over_in_an_old_journal() -> None:
+    payload = (
+        b'{"kind":"journal_repaired","run":"r","account":"main","t":1,"v":1,"what":"3 bytes cut"}'
+    )
+    written = records.decode(payload)
+    assert (written.record, written.kind, written.raw) == (None, "journal_repaired", payload)

@@ -73,7 +73,7 @@ async def writing(server: EmbeddedPostgres, journal: Journal, folder: Path):
     writer = JournalWriter(
         session,
         journal,
-        JournalKey("main", identify(folder)),
+        lambda: JournalKey("main", identify(folder)),
         revive=revive,
         batch=10,
         poll_s=0.005,

@@ -8,11 +8,10 @@ from typing import Any
 import attrs
 import pytest
 
+from arbitrade.api.history import CycleFilter
 from arbitrade.errors import UsageError
 from arbitrade.models import CycleState
 from arbitrade.store.database import Database
-from arbitrade.store.metrics import run_metrics
-from arbitrade.store.report import gather_report
 from arbitrade.store.repositories import Repositories
 from arbitrade.testing.records import LittleRun, make_run, store_run
 
@@ -51,7 +50,7 @@ async def test_figures_recomputed_from_raw_rows_agree(
     async def rows(table: str) -> list[Mapping[str, Any]]:
         return await database.pool.fetch(f"SELECT * FROM {table} WHERE run = $1", run.run)
 
-    found = await run_metrics(database.pool, run.run)
+    found = await Repositories(database.connection).runs.metrics(run.run)
     cycles, orders, executions = (
         await rows("cycle"),
         await rows("trade_order"),
@@ -100,7 +99,7 @@ def percentiles(values: Iterable[Decimal]) -> tuple[Decimal, Decimal]:
 async def test_attribution_adds_up_to_the_last_digit(database: Database, store: Store) -> None:
     run = make_run(seed=9, cycles=10)
     await store(run)
-    found = await run_metrics(database.pool, run.run)
+    found = await Repositories(database.connection).runs.metrics(run.run)
     terms = dict(found.attribution["USD"])
     expected, realised = terms.pop("expected"), terms.pop("realised")
     with localcontext(prec=100):
@@ -116,7 +115,7 @@ async def test_a_run_in_which_nothing_happened_has_figures_too(
 ) -> None:
     run = make_run(seed=1, cycles=0, refused=0)
     await store(run)
-    found = await run_metrics(database.pool, run.run)
+    found = await Repositories(database.connection).runs.metrics(run.run)
     assert (found.traded, found.win_rate, found.fill_ratio) == (0, None, None)
     assert (found.profit, found.orders, found.funnel) == ({}, {}, ())
 
@@ -132,15 +131,15 @@ async def test_runs_come_latest_first_and_are_found_by_the_begin_of_their_id(
     later = make_run(seed=2, cycles=1, begin_ns=first.now_ns + day)
     second = make_run("second", seed=3, cycles=1, begin_ns=first.now_ns + 2 * day)
     await store(first, later, second)
-    found = Repositories(database.pool)
-    assert [one.run for one in await found.runs()] == [second.run, later.run, first.run]
-    assert [one.run for one in await found.runs("main", limit=1)] == [later.run]
-    assert (await found.find_run(first.run[:9].upper())).run == first.run
-    assert (await found.find_run(None, "main")).run == later.run
+    found = Repositories(database.connection)
+    assert [one.run for one in await found.runs.latest()] == [second.run, later.run, first.run]
+    assert [one.run for one in await found.runs.latest("main", limit=1)] == [later.run]
+    assert (await found.runs.find(first.run[:9].upper())).run == first.run
+    assert (await found.runs.find(None, "main")).run == later.run
     with pytest.raises(UsageError, match="no run abc of account main"):
-        await found.find_run("abc", "main")
+        await found.runs.find("abc", "main")
     with pytest.raises(UsageError, match="more than one run"):
-        await found.find_run("")
+        await found.runs.find("")
 
 
 async def test_a_cycle_is_told_with_everything_that_belongs_to_it(
@@ -148,9 +147,9 @@ async def test_a_cycle_is_told_with_everything_that_belongs_to_it(
 ) -> None:
     run = make_run(seed=4, cycles=5)
     await store(run)
-    found = Repositories(database.pool)
+    found = Repositories(database.connection)
     for closed in run.closed:
-        detail = await found.cycle(run.run, closed.cycle)
+        detail = await found.cycles.detail(run.run, closed.cycle)
         assert detail is not None
         assert detail.cycle.state == closed.state.value
         assert detail.cycle.profit == closed.profit
@@ -170,19 +169,22 @@ async def test_a_cycle_is_told_with_everything_that_belongs_to_it(
         assert len(detail.unwinds) == is_unwound
         for unwind in detail.unwinds:
             assert [way.kind for way in unwind.candidates if way.is_chosen] == [unwind.chosen]
-    assert await found.cycle(run.run, 99) is None
+    assert await found.cycles.detail(run.run, 99) is None
 
 
 async def test_cycles_come_in_pages_and_by_state(database: Database, store: Store) -> None:
     run = make_run(seed=4, cycles=7)
     await store(run)
-    found = Repositories(database.pool)
-    first = await found.cycles(run.run, limit=3)
-    assert [one.number for one in first] == [7, 6, 5]
-    second = await found.cycles(run.run, limit=3, before=first[-1].number)
-    assert [one.number for one in second] == [4, 3, 2]
-    flagged = await found.cycles(run.run, state="flagged")
-    assert [one.number for one in flagged] == [4]
+    found = Repositories(database.connection)
+    of = CycleFilter(run=run.run)
+    first = await found.cycles.page(of, limit=3)
+    assert [one.number for one in first.rows] == [7, 6, 5]
+    second = await found.cycles.page(of, limit=3, before=first.next)
+    assert [one.number for one in second.rows] == [4, 3, 2]
+    last = await found.cycles.page(of, limit=3, before=second.next)
+    assert ([one.number for one in last.rows], last.next) == ([1], None)
+    flagged = await found.cycles.page(CycleFilter(run=run.run, states=("flagged",)))
+    assert [one.number for one in flagged.rows] == [4]
 
 
 async def test_near_misses_are_ordered_by_edge_and_carry_their_flips(
@@ -190,7 +192,7 @@ async def test_near_misses_are_ordered_by_edge_and_carry_their_flips(
 ) -> None:
     run = make_run(seed=4, refused=20)
     await store(run)
-    misses = await Repositories(database.pool).near_misses(run.run, limit=5)
+    misses = await Repositories(database.connection).opportunities.near_misses(run.run, limit=5)
     not_taken = [one for one in run.seen if one.outcome != "approved"]
     edges = sorted((one.best_edge_bps for one in not_taken), reverse=True)
     assert [one.best_edge_bps for one in misses] == edges[:5]
@@ -203,20 +205,20 @@ async def test_profit_is_the_same_however_it_is_split(
 ) -> None:
     runs = [make_run(account, seed=5, cycles=6) for account in ("main", "second")]
     await store(*runs)
-    found = Repositories(database.pool)
+    found = Repositories(database.connection)
     for run in runs:
-        parts = await found.profit(run.run, by=by)
+        parts = await found.money.profit(run.run, by=by)
         assert added((one.asset, one.flow) for one in parts) == run.profit
-        assert await found.profit(account=run.account, by=by) == parts
-    with pytest.raises(ValueError, match="by"):
-        await found.profit(by="week")
+        assert await found.money.profit(account=run.account, by=by) == parts
+    with pytest.raises(UsageError, match="by"):
+        await found.money.profit(by="week")
 
 
 async def test_the_ledger_adds_up_in_the_report(database: Database, store: Store) -> None:
     run = make_run(seed=6, cycles=6)
     await store(run)
-    found = Repositories(database.pool)
-    report = await gather_report(found, await found.find_run(run.run), with_legs=True)
+    found = Repositories(database.connection)
+    report = await found.report(await found.runs.find(run.run), with_legs=True)
     assert {line.asset: line.wallet for line in report.ledger} == run.balances
     for line in report.ledger:
         parts = line.opening + line.trading + line.fees + line.rounding + line.external
@@ -227,8 +229,8 @@ async def test_the_ledger_adds_up_in_the_report(database: Database, store: Store
 async def test_rows_by_table_counts_one_run_or_all(database: Database, store: Store) -> None:
     runs = [make_run(account, seed=7, cycles=2) for account in ("main", "second")]
     await store(*runs)
-    found = Repositories(database.pool)
-    one, both = await found.rows_by_table(runs[0].run), await found.rows_by_table()
+    found = Repositories(database.connection)
+    one, both = await found.runs.rows_by_table(runs[0].run), await found.runs.rows_by_table()
     assert one["execution"] == len(runs[0].fills)
     assert both["execution"] == sum(len(run.fills) for run in runs)
     assert both["journal_position"] == 2
@@ -238,10 +240,9 @@ async def test_rows_by_table_counts_one_run_or_all(database: Database, store: St
 async def test_alerts_and_latencies_are_found(database: Database, store: Store) -> None:
     run = make_run(seed=8, cycles=5)
     await store(run)
-    found = Repositories(database.pool)
-    assert [one.title for one in await found.alerts("main")] == ["a cycle was flagged"]
-    assert await found.alerts("second") == []
-    names = [one.name for one in await found.latencies(run.run)]
+    found = Repositories(database.connection)
+    told = await found.events.alerts(account="main")
+    assert [one.title for one in told.rows] == ["a cycle was flagged"]
+    assert (await found.events.alerts(account="second")).rows == ()
+    names = [one.name for one in await found.runs.latencies(run.run)]
     assert names == ["send_to_ack", "tick_to_decision"]
-    assert await found.unfinished_orders("main") == []
-    assert len(await found.orders(run.run, limit=3)) == 3

@@ -164,3 +164,21 @@ async def test_looking_after_it_goes_on_when_the_database_was_away(database: Dat
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert len(attempts) == 3
+
+
+async def test_a_table_that_is_partitioned_in_another_way_is_left_alone(
+    database: Database,
+) -> None:
+    before = await partitioned_tables(database.pool)
+    await database.pool.execute(
+        "CREATE TABLE notes_by_kind (kind text) PARTITION BY LIST (kind);"
+        "CREATE TABLE notes_by_time (at timestamptz) PARTITION BY RANGE (at);"
+        "CREATE TABLE notes_by_number (n bigint) PARTITION BY RANGE (n);"
+        "CREATE TABLE notes_by_number_default PARTITION OF notes_by_number DEFAULT;"
+        "CREATE TABLE notes_by_month (at timestamptz) PARTITION BY RANGE (at);"
+        "CREATE TABLE notes_by_month_default PARTITION OF notes_by_month DEFAULT"
+    )
+    assert await partitioned_tables(database.pool) == sorted([*before, "notes_by_month"])
+    async with database.session() as connection:
+        kept = await keep_history(connection, retention_days=30)
+    assert any(name.startswith("notes_by_month_") for name in kept.made)

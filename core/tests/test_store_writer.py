@@ -51,7 +51,6 @@ COUNTED = [
     "alert",
     "plugin_change",
     "limits_version",
-    "journal_repair",
     "unknown_record",
     "rejected_record",
     "journal_gap",
@@ -89,7 +88,7 @@ def make_writer(database: Database, journal: Journal, **options) -> JournalWrite
     options.setdefault("poll_s", 0.005)
     session = options.pop("session", database.session)
     account = options.pop("account", "main")
-    return JournalWriter(session, journal, key_of(journal, account), **options)
+    return JournalWriter(session, journal, lambda: key_of(journal, account), **options)
 
 
 @asynccontextmanager
@@ -577,7 +576,6 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
         assert not writer.is_connected
         assert not await writer.drain(0.05)
         assert writer.lag_records > 0
-        assert writer.lag_bytes > 0
         assert "refused" in writer.last_error or "closed" in writer.last_error
         breaking.is_away = False
         assert await writer.drain(TIMEOUT_S)

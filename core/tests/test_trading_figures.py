@@ -212,7 +212,7 @@ def test_best_of_one_frame_goes_first_and_the_next_gets_what_is_left():
         for edge, key in ((10, "worse"), (270, "best"), (270, "also"))
     ]
     bench.trader.on_opportunities(found, 0)
-    cycles = list(bench.machine.cycles.values())
+    cycles = list(bench.state.cycles.values())
     assert [cycle.key for cycle in cycles] == ["also", "best"]
     assert cycles[0].approved.plan.spent > 99
     assert 49 < cycles[1].approved.plan.spent < 51

@@ -18,7 +18,6 @@ from arbitrade.models import (
 )
 from arbitrade.records import BalanceCompared, CycleClosed, ExecutionBooked, TransactionBooked
 from arbitrade.testing.trading import START_NS, TradingBench
-from arbitrade.trading.machine import marks
 from arbitrade.trading.machine.events import (
     AccountReadiness,
     BalanceMoved,
@@ -27,6 +26,7 @@ from arbitrade.trading.machine.events import (
     Execution,
     Reconciled,
 )
+from arbitrade.trading.machine.marks import Marks
 
 D = Decimal
 LATER = "2026-09-21T15:00:00Z"
@@ -38,7 +38,7 @@ def told(bench: TradingBench, **held: str) -> BalancesTold:
     return BalancesTold(
         tuple(
             Balance(asset, amount, D(held.get(asset, "0")))
-            for asset, amount in bench.machine.ledger.balances().items()
+            for asset, amount in bench.state.ledger.balances().items()
         )
     )
 
@@ -61,13 +61,13 @@ def test_what_one_cycle_may_still_spend_no_other_can():
     first = bench.find(key="first")
     assert first is not None
     spent = first.approved.plan.spent
-    assert machine.available("USD") == D(150) - spent
-    assert machine.available("USD", but=first) == 150
+    assert machine.quoting.available("USD") == D(150) - spent
+    assert machine.quoting.available("USD", but=first) == 150
     second = bench.find(key="second")
     assert second is not None
     assert second.approved.plan.spent <= D(150) - spent
-    assert machine.available("USD") == D(150) - spent - second.approved.plan.spent
-    assert machine.available("USD") >= 0
+    assert machine.quoting.available("USD") == D(150) - spent - second.approved.plan.spent
+    assert machine.quoting.available("USD") >= 0
 
 
 def test_what_a_cycle_bought_on_its_way_is_its_own():
@@ -77,23 +77,23 @@ def test_what_a_cycle_bought_on_its_way_is_its_own():
     bench.fill_whole(bench.last)
     bought = cycle.flows()["BTC"]
     machine = bench.machine
-    assert machine.ledger.balance("BTC") == 1 + bought
-    assert machine.available("BTC") == 1
-    assert machine.available("BTC", but=cycle) == 1 + bought
+    assert machine.state.ledger.balance("BTC") == 1 + bought
+    assert machine.quoting.available("BTC") == 1
+    assert machine.quoting.available("BTC", but=cycle) == 1 + bought
     # The fill took what was reserved, and not twice.
-    assert machine.available("USD") <= machine.ledger.balance("USD")
-    assert machine.available("USD") > 899
+    assert machine.quoting.available("USD") <= machine.state.ledger.balance("USD")
+    assert machine.quoting.available("USD") > 899
 
 
 def test_all_legs_at_once_reserve_what_each_of_them_spends():
     bench = TradingBench({"USD": 1_000, "BTC": 5, "ETH": 20})
-    bench.machine.executor = ParallelExecutor()
+    bench.executor = ParallelExecutor()
     cycle = bench.find()
     assert cycle is not None
     plan = cycle.approved.plan
     for asset, quote in zip(plan.assets, plan.quotes, strict=True):
-        balance = bench.machine.ledger.balance(asset)
-        assert bench.machine.available(asset) == balance - quote.spent
+        balance = bench.state.ledger.balance(asset)
+        assert bench.machine.quoting.available(asset) == balance - quote.spent
 
 
 def test_lots_an_order_is_taking_are_nobody_elses():
@@ -101,21 +101,22 @@ def test_lots_an_order_is_taking_are_nobody_elses():
     bench.quote("BTC/USD", [("99", 90)], [("100", "0.9965")])
     bench.find(key="first")
     quantity = bench.last.intent.request.quantity
-    assert bench.machine.skip("BTC/USD", bench.last.intent.request.side) == int(quantity * 10**8)
+    assert bench.machine.quoting.skip("BTC/USD", bench.last.intent.request.side) == int(
+        quantity * 10**8
+    )
     assert bench.find(key="second") is not None
     # What is left of the level is too little.
     assert len(bench.gateway.sent) == 1
 
 
 def test_what_orders_of_others_hold_is_not_ours_to_spend():
-    bench = TradingBench({"USD": 1_000})
-    bench.trader.must_reconcile = True
+    bench = TradingBench({"USD": 1_000}, must_reconcile=True)
     bench.tell(told(bench, USD="300"))
-    assert bench.machine.available("USD") == 700
+    assert bench.machine.quoting.available("USD") == 700
     bench.find()
     # Now it may be our own order that holds it: the last that was certain stays.
     bench.tell(told(bench, USD="400"))
-    assert bench.machine.foreign_held == {"USD": 300}
+    assert bench.state.foreign_held == {"USD": 300}
 
 
 # ── the account ──────────────────────────────────────────────────────────────────────────────────
@@ -127,9 +128,9 @@ def test_first_balances_open_the_ledger_and_older_rows_are_in_them():
     bench.tell(BalanceMoved(deposit))
     bench.tell(BalancesTold((Balance("USD", D(50)),)))
     bench.tell(BalanceMoved(deposit))
-    assert bench.machine.ledger.balances() == {"USD": 50}
+    assert bench.state.ledger.balances() == {"USD": 50}
     bench.tell(BalanceMoved(attrs.evolve(deposit, ledger_id="L2", timestamp=LATER)))
-    assert bench.machine.ledger.balances() == {"USD": 100}
+    assert bench.state.ledger.balances() == {"USD": 100}
     assert [alert.severity for alert in bench.alerts] == [Severity.INFO]
 
 
@@ -139,7 +140,7 @@ def test_fill_of_an_order_that_is_not_ours_is_booked_and_told():
     bench.tell(Execution(report))
     bench.tell(Execution(report))
     assert len(bench.written(ExecutionBooked)) == 1
-    assert bench.machine.ledger.balance("BTC") == report.last_quantity
+    assert bench.state.ledger.balance("BTC") == report.last_quantity
     assert [alert.severity for alert in bench.alerts] == [Severity.WARNING]
     assert bench.halts == []
 
@@ -175,7 +176,7 @@ def test_fill_after_its_cycle_ended_is_booked_and_halts():
     bench.end(order, 0)
     assert bench.written(CycleClosed)[0].state is CycleState.ABORTED_CLEAN
     bench.tell(Execution(report))
-    assert bench.machine.ledger.balance("BTC") == D("0.5")
+    assert bench.state.ledger.balance("BTC") == D("0.5")
     assert bench.alerts[-1].severity is Severity.CRITICAL
     assert len(bench.halts) == 1
 
@@ -187,7 +188,7 @@ def test_fill_beyond_the_limit_is_booked_as_told_and_stops_its_pair():
     report = attrs.evolve(bench.trade(order), last_price=D(101), cost=D("100.5976"))
     bench.tell(Execution(report))
     assert bench.written(ExecutionBooked)[0].is_anomaly
-    assert "BTC/USD" in bench.machine.suspended
+    assert "BTC/USD" in bench.state.suspended
     bench.find(key="second")
     assert bench.trader.funnel.refusals["suspended"] == 1
 
@@ -202,7 +203,7 @@ def test_cycle_that_goes_as_planned_adds_up_to_the_last_digit():
         bench.fill_whole(bench.last)
     (closed,) = bench.written(CycleClosed)
     assert closed.state is CycleState.COMPLETED
-    assert bench.machine.ledger.balance("USD") == 1_000 + closed.profit
+    assert bench.state.ledger.balance("USD") == 1_000 + closed.profit
     sums: dict[str, Decimal] = {}
     for row in bench.written(TransactionBooked):
         for posting in row.postings:
@@ -219,7 +220,7 @@ def test_figures_that_cannot_be_made_keep_no_cycle_open(monkeypatch):
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(marks, "journey", fail)
+    monkeypatch.setattr(Marks, "journey", fail)
     bench = TradingBench({"USD": 1_000})
     bench.find()
     while not bench.written(CycleClosed):
@@ -229,11 +230,11 @@ def test_figures_that_cannot_be_made_keep_no_cycle_open(monkeypatch):
 
 def test_amount_no_pair_takes_is_dust_and_one_a_stopped_pair_took_is_not():
     bench = TradingBench({"USD": 1_000})
-    assert bench.machine.is_dust("ETH", D("0.0009"), "USD")
-    assert not bench.machine.is_dust("ETH", D("-0.5"), "USD")
+    assert bench.machine.quoting.is_dust("ETH", D("0.0009"), "USD")
+    assert not bench.machine.quoting.is_dust("ETH", D("-0.5"), "USD")
     for symbol in list(bench.books):
         bench.quote(symbol, [], [], status=InstrumentStatus.MAINTENANCE)
-    assert not bench.machine.is_dust("ETH", D("0.5"), "USD")
+    assert not bench.machine.quoting.is_dust("ETH", D("0.5"), "USD")
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────
@@ -263,16 +264,16 @@ def test_flatten_brings_everything_to_one_asset_and_counts_as_no_failure():
     bench = TradingBench({"USD": 1_000, "BTC": 2, "ETH": 5})
     bench.tell(Commanded("flatten", "operator", {"to": "USD"}))
     assert {sent.role for sent in bench.gateway.sent} == {OrderRole.FLATTEN}
-    while bench.machine.cycles:
-        waiting = next(iter(bench.machine.orders.unsettled()))
+    while bench.state.cycles:
+        waiting = next(iter(bench.state.orders.unsettled()))
         bench.fill_whole(waiting)
-    balances = bench.machine.ledger.balances()
+    balances = bench.state.ledger.balances()
     ends = bench.written(CycleClosed)
     assert [end.state for end in ends] == [CycleState.UNWOUND] * 2
     assert all(abs(v) < D("0.00000001") for end in ends for v in end.residual.values())
     # The venue rounds fees to the nearest step, up as well.
     assert abs(balances["BTC"]) + abs(balances["ETH"]) < D("0.00000001")
-    assert bench.machine.portfolio.consecutive_failures == 0
+    assert bench.state.portfolio.consecutive_failures == 0
 
 
 def test_flatten_that_gets_no_further_names_what_is_left_of_what_it_was_given():
@@ -292,18 +293,17 @@ def test_flatten_that_gets_no_further_names_what_is_left_of_what_it_was_given():
 
 
 def reconciling() -> TradingBench:
-    bench = TradingBench({"USD": 1_000})
-    bench.trader.must_reconcile = True
+    bench = TradingBench({"USD": 1_000}, must_reconcile=True)
     bench.tell(AccountReadiness(True))
     return bench
 
 
 def test_venue_that_agrees_is_compared_with_once():
     bench = reconciling()
-    assert not bench.trader.is_reconciled
+    assert not bench.trader.reconciliation.is_done
     bench.tell(told(bench))
     bench.tell(Reconciled())
-    assert bench.trader.is_reconciled
+    assert bench.trader.reconciliation.is_done
     assert bench.gateway.reconciled == [None]
     assert [row.verdict for row in bench.written(BalanceCompared)] == ["equal"]
 
@@ -319,7 +319,7 @@ def test_difference_nothing_explains_halts_after_a_few_more_looks():
     assert bench.gateway.reconciled[0] is None
     assert len(bench.gateway.reconciled) >= 4
     assert all(since <= START_NS for since in bench.gateway.reconciled[1:] if since is not None)
-    assert bench.machine.ledger.balance("USD") == 1_000
+    assert bench.state.ledger.balance("USD") == 1_000
 
 
 def test_venue_that_cannot_be_asked_is_asked_again():

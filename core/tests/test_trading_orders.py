@@ -42,7 +42,7 @@ class OneOrder:
 
 def begun() -> tuple[TradingBench, TrackedOrder]:
     bench = TradingBench({"USD": 1_000})
-    bench.machine.executor = OneOrder()
+    bench.executor = OneOrder()
     cycle = bench.find()
     assert cycle is not None
     return bench, cycle.orders[0]
@@ -96,7 +96,7 @@ def end_state(bench: TradingBench, order: TrackedOrder) -> Mapping[str, Any]:
         "filled": order.filled_quantity,
         "told": order.told_filled,
         "flows": {asset: amount for asset, amount in order.flows.items() if amount},
-        "balances": bench.machine.ledger.balances(),
+        "balances": bench.state.ledger.balances(),
         "fills": sorted(b.report.exec_id or "" for b in bench.written(ExecutionBooked)),
         "ended": len(bench.written(OrderEnded)),
         "halts": bench.halts,

@@ -6,6 +6,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
+from arbitrade.config import Settings
 from arbitrade.models import CycleState
 from arbitrade.records import (
     BalancesKept,
@@ -29,8 +30,7 @@ type Row = tuple[int, str, Record]
 @pytest.fixture(scope="module")
 def rows() -> Sequence[Row]:
     """Three cycles: one that completes, one unwound after half a leg, one that finds nothing."""
-    bench = TradingBench({"USD": 1_000})
-    bench.use_paper()
+    bench = TradingBench({"USD": 1_000}, paper_ms="20")
     bench.find()
     bench.wait(1)
     bench.find(key="second")
@@ -64,13 +64,15 @@ def wallet(rows: Sequence[Row], *, cycle: int | None = None) -> dict[str, Decima
 
 
 def held(bench: TradingBench) -> dict[str, Decimal]:
-    return {asset: amount for asset, amount in bench.machine.ledger.balances().items() if amount}
+    return {asset: amount for asset, amount in bench.state.ledger.balances().items() if amount}
 
 
 def restarted(state: Recovered, rows: Sequence[Row]) -> TradingBench:
     """Return a bench that went on from a state."""
-    bench = TradingBench(run="7e57ab1e-0000-4000-8000-000000000000", now_ns=rows[-1][0] + SECOND)
-    bench.trader.to_recover = state.restore(bench.machine, is_told_again=False)
+    run, now_ns = "7e57ab1e-0000-4000-8000-000000000000", rows[-1][0] + SECOND
+    bench = TradingBench(run=run, now_ns=now_ns, paper_ms="20")
+    state.restore(bench.state, Settings().risk, is_told_again=False)
+    bench.paper.begin(bench.state.ledger.balances())
     return bench
 
 
@@ -81,8 +83,8 @@ def test_every_prefix_of_a_run_is_a_state_whose_sums_are_those_of_its_transactio
         assert held(bench) == wallet(part), count
         open_now = {r.cycle for _, _, r in part if isinstance(r, CycleOpened)}
         open_now -= {r.cycle for _, _, r in part if isinstance(r, CycleClosed)}
-        assert {cycle.number for cycle in bench.trader.to_recover} == open_now, count
-        for cycle in bench.trader.to_recover:
+        assert {cycle.number for cycle in bench.trader.state.to_recover} == open_now, count
+        for cycle in bench.trader.state.to_recover:
             assert cycle.flows() == wallet(part, cycle=cycle.number), count
 
 
@@ -90,11 +92,10 @@ def test_every_prefix_of_a_run_is_brought_to_an_end_that_leaves_nothing_unnamed(
     for count in range(1, len(rows) + 1):
         part = rows[:count]
         bench = restarted(taken(part), rows)
-        bench.use_paper()
         bench.tell(Commanded("recover", "arbitrade", {}))
         bench.wait(60)
-        assert not bench.machine.cycles, count
-        left = [a for a, v in held(bench).items() if not bench.machine.is_dust(a, v, "USD")]
+        assert not bench.state.cycles, count
+        left = [a for a, v in held(bench).items() if not bench.machine.quoting.is_dust(a, v, "USD")]
         assert left in ([], ["USD"]), (count, held(bench))
         closed = [r.cycle for _, _, r in (*part, *bench.records) if isinstance(r, CycleClosed)]
         opened = [r.cycle for _, _, r in part if isinstance(r, CycleOpened)]
@@ -103,18 +104,19 @@ def test_every_prefix_of_a_run_is_brought_to_an_end_that_leaves_nothing_unnamed(
 
 def test_cycles_of_two_runs_that_have_the_same_number_are_kept_apart(rows):
     # The first run died; its transactions are still told one by one.
-    again = TradingBench({}, run="7e57ab1e-0000-4000-8000-000000000000", now_ns=rows[-1][0])
-    again.machine.ledger.restore(wallet(rows))
-    again.use_paper()
+    run = "7e57ab1e-0000-4000-8000-000000000000"
+    again = TradingBench({}, run=run, now_ns=rows[-1][0], paper_ms="20")
+    again.state.ledger.restore(wallet(rows))
+    again.paper.begin(again.state.ledger.balances())
     again.find()
-    (cycle,) = restarted(taken([*rows, *again.records]), rows).trader.to_recover
+    (cycle,) = restarted(taken([*rows, *again.records]), rows).trader.state.to_recover
     assert (cycle.number, cycle.run, cycle.flows()) == (1, again.run, {})
 
 
 def test_profit_after_every_prefix_is_that_of_the_cycles_that_ended(rows):
     for count in range(1, len(rows) + 1):
         ended = [r for _, _, r in rows[:count] if isinstance(r, CycleClosed)]
-        portfolio = restarted(taken(rows[:count]), rows).machine.portfolio
+        portfolio = restarted(taken(rows[:count]), rows).machine.state.portfolio
         gained = sum((r.profit_reference or D(0) for r in ended), D(0))
         assert portfolio.realised_reference == gained, count
         assert portfolio.realised.get("USD", D(0)) == sum((r.profit for r in ended), D(0)), count
@@ -135,15 +137,15 @@ def test_essence_of_every_prefix_brings_a_fresh_state_to_the_same_place(rows):
         assert again.limits == limits
         assert [
             (c.number, c.run, c.flows(), [o.client_id for o in c.orders], c.brought)
-            for c in first.trader.to_recover
+            for c in first.trader.state.to_recover
         ] == [
             (c.number, c.run, c.flows(), [o.client_id for o in c.orders], c.brought)
-            for c in second.trader.to_recover
+            for c in second.trader.state.to_recover
         ], count
-        assert attrs.asdict(first.machine.portfolio.measured(rows[-1][0])) == attrs.asdict(
-            second.machine.portfolio.measured(rows[-1][0])
+        assert attrs.asdict(first.state.portfolio.measured(rows[-1][0])) == attrs.asdict(
+            second.state.portfolio.measured(rows[-1][0])
         ), count
-        assert first.machine.opened_ns == second.machine.opened_ns
+        assert first.state.opened_ns == second.state.opened_ns
         assert again.essence() == whole.essence(), count
 
 
@@ -154,7 +156,7 @@ def test_fill_told_again_after_balances_were_kept_is_not_booked_twice(rows):
     bench = restarted(state, rows)
     for _, _, record in rows:
         if isinstance(record, ExecutionBooked):
-            bench.machine.on_execution(record.report)
+            bench.machine.bookings.on_execution(record.report)
     assert held(bench) == wallet(rows)
     assert bench.halts == []
 
@@ -164,7 +166,7 @@ def test_cycle_that_was_open_when_balances_were_kept_still_has_its_flows(rows):
     part = rows[: middle + 1]
     end, run, _ = part[-1]
     state = taken([*part, (end, run, BalancesKept(wallet(part)))])
-    (cycle,) = restarted(state, rows).trader.to_recover
+    (cycle,) = restarted(state, rows).trader.state.to_recover
     assert cycle.flows() == wallet(part, cycle=1) != {}
 
 
@@ -175,8 +177,7 @@ def test_flatten_cut_short_by_a_crash_goes_on_instead_of_being_bought_back():
     bench.accept(order)
     bench.fill(order, 2)
     again = restarted(bench.recovered(), bench.records)
-    again.use_paper()
-    (cycle,) = again.trader.to_recover
+    (cycle,) = again.trader.state.to_recover
     assert cycle.holdings()["ETH"] == 3
     again.tell(Commanded("recover", "arbitrade", {}))
     again.wait(60)

@@ -73,10 +73,35 @@ def tape(tmp_path) -> Tape:
     return Tape(tmp_path, "0192f0c4-7a10", "none", lambda error: pytest.fail(str(error)))
 
 
+class Doorkeeper:
+    """Who is told beside the machine."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.readiness: list[bool] = []
+
+    def on_connection_lost(self, connection: int, event: object) -> None:
+        """No test loses one."""
+
+    def on_account_ready(self, is_ready: bool, reason: str) -> None:
+        """Remember it."""
+        self.readiness.append(is_ready)
+
+    def on_failure(self, error: Exception) -> None:
+        """Remember it."""
+        self.failures.append(error)
+
+
 @pytest.fixture
-def shell(listening, clocks, tape):
+def door() -> Doorkeeper | None:
+    return None
+
+
+@pytest.fixture
+def shell(listening, clocks, tape, door):
     tape.open()
-    shell = Shell(listening.trader, clocks.run_clock(), tape)
+    shell = Shell(clocks.run_clock(), tape, door)
+    shell.attach(listening.trader, None)
     yield shell
     shell.close()
     tape.close()
@@ -117,7 +142,10 @@ async def test_time_stands_still_within_an_event_and_the_wall_clock_moves_nothin
     shell, listening, clocks
 ):
     seen = []
-    listening.then = lambda _: (clocks.pass_by(50), seen.append(listening.trader.machine.now_ns))
+    listening.then = lambda _: (
+        clocks.pass_by(50),
+        seen.append(listening.trader.machine.state.now_ns),
+    )
     shell.tell(TimeCame())
     clocks.wall += 3_600_000_000_000
     shell.tell(TimeCame())
@@ -128,7 +156,7 @@ async def test_timer_that_is_due_is_told_as_an_event(shell, listening, clocks):
     called = []
     machine = listening.trader.machine
     shell.tell(TimeCame())
-    machine.timers.at(machine.now_ns + 1, lambda: called.append(1))
+    machine.state.timers.at(machine.state.now_ns + 1, lambda: called.append(1))
     shell.tell(JournalTold("sets the alarm"))
     clocks.pass_by(10)
     for _ in range(100):
@@ -139,9 +167,8 @@ async def test_timer_that_is_due_is_told_as_an_event(shell, listening, clocks):
     assert isinstance(listening.seen[-1], TimeCame)
 
 
-async def test_event_that_cannot_be_handled_is_told_and_the_next_is_handled(shell, listening):
-    failures = []
-    shell.on_failure = failures.append
+@pytest.mark.parametrize("door", [Doorkeeper()])
+async def test_event_that_cannot_be_handled_is_told_and_the_next_is_handled(shell, listening, door):
 
     def then(event: TradingEvent) -> None:
         if isinstance(event, AccountReadiness):
@@ -150,7 +177,8 @@ async def test_event_that_cannot_be_handled_is_told_and_the_next_is_handled(shel
 
     listening.then = then
     shell.on_ready(True)
-    assert [repr(error) for error in failures] == ["ZeroDivisionError()"]
+    assert [repr(error) for error in door.failures] == ["ZeroDivisionError()"]
+    assert door.readiness == [True]
     assert isinstance(listening.seen[-1], Commanded)
     assert listening.trader.view.trading_state.value == "reducing"
 

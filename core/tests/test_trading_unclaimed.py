@@ -36,7 +36,7 @@ def test_fill_of_somebody_else_is_booked_as_such_once_our_order_is_known():
     bench.tell(OrderAnswer(order.client_id, "rejected", "", "EOrder:Insufficient funds"))
     (booked,) = bench.written(ExecutionBooked)
     assert booked.cycle == 0
-    assert bench.machine.ledger.balance("BTC") == report.last_quantity
+    assert bench.state.ledger.balance("BTC") == report.last_quantity
 
 
 def test_fill_whose_transaction_alone_survived_a_crash_is_written_and_counted_once():
@@ -45,7 +45,7 @@ def test_fill_whose_transaction_alone_survived_a_crash_is_written_and_counted_on
     order = bench.last
     report = bench.trade(order)
     pair = bench.instruments[order.intent.request.symbol]
-    flows = bench.machine.ledger.book_fill(report, pair, 1)
+    flows = bench.state.ledger.book_fill(report, pair, 1)
     bench.tell(Execution(report))
     bench.tell(Execution(report))
     assert len(bench.written(ExecutionBooked)) == 1
@@ -53,8 +53,7 @@ def test_fill_whose_transaction_alone_survived_a_crash_is_written_and_counted_on
 
 
 def test_after_a_pause_nothing_is_begun_before_the_venue_was_asked():
-    bench = TradingBench({"USD": 1_000})
-    bench.trader.must_reconcile = True
+    bench = TradingBench({"USD": 1_000}, must_reconcile=True)
     bench.tell(Commanded("reconcile", "arbitrade", {"reason": "nothing was heard for 5 s"}))
     assert not bench.trader.view.is_account_ready
     assert bench.trader.view.account_problem == "nothing was heard for 5 s"

@@ -8,7 +8,14 @@ import pytest
 from arbitrade.config import Settings
 from arbitrade.config.risk import RiskLimits
 from arbitrade.execution.parallel import ParallelExecutor
-from arbitrade.models import CycleState, InstrumentStatus, OrderRole, Severity, Side
+from arbitrade.models import (
+    CycleState,
+    InstrumentStatus,
+    OrderRole,
+    Severity,
+    Side,
+    TradingState,
+)
 from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, UnwindDecided
 from arbitrade.testing.trading import TradingBench
@@ -101,12 +108,12 @@ def test_order_that_could_not_be_sent_is_no_attempt(bench):
 
 
 def test_connection_that_is_away_is_waited_for(bench):
-    bench.machine.is_account_ready = False
+    bench.state.is_connected = False
     order = bench.last
     bench.tell(OrderAnswer(order.client_id, "rejected", "", "no connection", is_connection=True))
     bench.wait(20)
     assert bench.last is order
-    bench.machine.is_account_ready = True
+    bench.state.is_connected = True
     bench.wait(11)
     assert bench.last is not order
 
@@ -152,7 +159,7 @@ def test_way_that_costs_more_than_the_cap_is_not_taken(bench):
 
 
 def test_unwinding_goes_on_while_trading_is_halted(bench):
-    bench.machine.may_begin = False
+    bench.state.trading_state = TradingState.HALTED
     nothing(bench)
     bench.wait(2)
     bench.fill_whole(bench.last)
@@ -166,14 +173,14 @@ def test_unwinding_goes_on_while_trading_is_halted(bench):
 def parallel() -> TradingBench:
     """Three legs are out at once, paid for by what is there."""
     bench = TradingBench({"USD": 1_000, "BTC": 5, "ETH": 20})
-    bench.machine.executor = ParallelExecutor()
+    bench.executor = ParallelExecutor()
     bench.find()
     assert len(bench.gateway.sent) == 3
     return bench
 
 
 def settle(bench: TradingBench, *is_filled: bool) -> None:
-    orders = [bench.machine.orders.find(sent.request.client_id) for sent in bench.gateway.sent[:3]]
+    orders = [bench.state.orders.find(sent.request.client_id) for sent in bench.gateway.sent[:3]]
     for order, fills in zip(orders, is_filled, strict=True):
         assert order is not None
         if fills:
@@ -188,20 +195,20 @@ def settle(bench: TradingBench, *is_filled: bool) -> None:
     [((False, True, True), "BTC"), ((True, False, True), "ETH")],
 )
 def test_what_a_leg_spent_of_our_own_is_bought_back(parallel, is_filled, asset):
-    before = parallel.machine.ledger.balance(asset)
+    before = parallel.machine.state.ledger.balance(asset)
     settle(parallel, *is_filled)
     while not parallel.written(CycleClosed):
         assert len(parallel.gateway.sent) < 10
         parallel.fill_whole(parallel.last)
     assert closed(parallel).state is CycleState.UNWOUND
-    after = parallel.machine.ledger.balance(asset)
+    after = parallel.machine.state.ledger.balance(asset)
     assert abs(after - before) < D("0.001")
     assert parallel.alerts == []
 
 
 def test_buying_back_waits_for_money_that_is_not_there_yet(parallel):
     # All USD are gone elsewhere; what the ETH bring pays for the BTC.
-    ledger = parallel.machine.ledger
+    ledger = parallel.machine.state.ledger
     ledger.adopt("USD", -ledger.balance("USD"), "withdrawn")
     settle(parallel, False, True, False)
     assert parallel.last.intent.request.side is Side.SELL
@@ -242,7 +249,7 @@ class Broken:
 
 def test_executor_that_raises_before_an_order_leaves_nothing():
     bench = TradingBench({"USD": 1_000})
-    bench.machine.executor = Broken()
+    bench.executor = Broken()
     bench.find()
     assert closed(bench).state is CycleState.ABORTED_CLEAN
     assert closed(bench).reason == "broken raised RuntimeError: out of luck"
@@ -250,7 +257,7 @@ def test_executor_that_raises_before_an_order_leaves_nothing():
 
 def test_executor_that_raises_with_something_held_has_it_brought_back():
     bench = TradingBench({"USD": 1_000})
-    bench.machine.executor = Broken(is_late=True)
+    bench.executor = Broken(is_late=True)
     bench.find()
     while not bench.written(CycleClosed):
         bench.fill_whole(bench.last)

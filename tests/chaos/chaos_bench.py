@@ -28,9 +28,9 @@ from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
@@ -302,7 +302,7 @@ class Bench:
             await connection.close()
         return Findings(
             orders=len(self.orders()),
-            fills=len(self.venue.exchange.fills(ACCOUNT)),
+            fills=len(self.venue.exchange.inquiry.fills(ACCOUNT)),
             cycles={str(state): int(count) for state, count in states},
             flagged=flagged,
         )
@@ -315,12 +315,12 @@ class Bench:
     def orders(self) -> list[Any]:
         """Return every order the venue ever saw of the bots; one of nobody's has no id of ours."""
         exchange = self.venue.exchange
-        orders = [*exchange.closed_orders(ACCOUNT), *exchange.open_orders(ACCOUNT)]
+        orders = [*exchange.inquiry.closed_orders(ACCOUNT), *exchange.inquiry.open_orders(ACCOUNT)]
         return [order for order in orders if order.client_id is not None]
 
     async def _check_orders(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I1: no order without an intent that was written before it, and none was sent twice."""
-        assert not self.venue.exchange.open_orders(ACCOUNT)
+        assert not self.venue.exchange.inquiry.open_orders(ACCOUNT)
         orders = self.orders()
         twice = [name for name, count in Counter(o.client_id for o in orders).items() if count > 1]
         assert not twice, f"sent twice: {twice}"
@@ -354,9 +354,9 @@ class Bench:
         booked = {row["exec_id"]: row for row in rows}
         assert len(rows) == len(booked)
         exchange = self.venue.exchange
-        fills = exchange.fills(ACCOUNT)
+        fills = exchange.inquiry.fills(ACCOUNT)
         assert booked.keys() <= {fill.exec_id for fill in fills}
-        moved = {row.ledger_id: row.amount or row.fee for row in exchange.ledger(ACCOUNT)}
+        moved = {row.ledger_id: row.amount or row.fee for row in exchange.inquiry.ledger(ACCOUNT)}
         missing = [fill for fill in fills if fill.exec_id not in booked]
         # Histories tell amounts as the ledger keeps them: less than its last digit is no fill.
         assert not [fill for fill in missing if any(moved[row] for row in fill.ledger_ids)]
@@ -401,15 +401,15 @@ class Bench:
                 assert any(one.residual.values())
                 for asset, amount in one.residual.items():
                     left[asset] = left.get(asset, _ZERO) + amount
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
         for asset, flow in flows.items():
             assert moved.get(asset, _ZERO) == flow.closing - flow.opening, asset
         return left
 
     async def _check_money(self, connection: Any, report: Mapping[str, Any]) -> None:
         """I4: the ledger is the venue's to the last digit, in the database and in the report."""
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
-        holdings = self.venue.exchange.holdings(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
+        holdings = self.venue.exchange.inquiry.holdings(ACCOUNT)
         rows = await connection.fetch(
             "SELECT asset, sum(amount) AS total FROM posting WHERE ledger_account = 'wallet' "
             "GROUP BY asset"
@@ -420,7 +420,7 @@ class Bench:
         for asset, flow in flows.items():
             assert flow.closing == holdings[asset].total
         assert not any(Decimal(str(v)) for v in report["ledger_difference"].values())
-        assert Oracle(self.venue.exchange).discrepancies() == ()
+        assert ExchangeOracle(self.venue.exchange).discrepancies() == ()
 
     async def _check_audit(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I8: the chain holds through journal and database, and starts and ends are in it."""
@@ -453,7 +453,7 @@ class Bench:
         }
         venue = self.venue
         # A key of its own for each start: its counter of calls would fill up otherwise.
-        key = venue.exchange.make_key(ACCOUNT)
+        key = venue.exchange.accounts.make_key(ACCOUNT)
         ours = {
             "LOG__FORMAT": "json",
             "PLUGINS__ENABLED": '["kraken", "triangular"]',
@@ -562,7 +562,7 @@ async def open_bench(
         account=ACCOUNT, pairs=16, rate=rate, seed=market.seed, market=market, wire=WIRE
     )
     async with running_simulator(settings) as venue:
-        venue.exchange.account(ACCOUNT).tier = Tier.PRO
+        venue.exchange.accounts.get(ACCOUNT).tier = VerificationTier.PRO
         bench = Bench(folder, venue, dsn)
         try:
             yield bench

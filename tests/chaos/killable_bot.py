@@ -19,11 +19,12 @@ from arbitrade.models import ExecutionReport, Intent, OrderRole, PlannedOrder
 from arbitrade.records import Record
 from arbitrade.store import writer as store_writer
 from arbitrade.trading.gateways.live import LiveGateway
+from arbitrade.trading.machine.bookings import Bookings
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.events import OrderAnswer
-from arbitrade.trading.machine.machine import Machine
 from arbitrade.trading.machine.orders import TrackedOrder
-from arbitrade.trading.run.session import TradingSession
+from arbitrade.trading.machine.sending import Sending
+from arbitrade.trading.run.outlet import Outlet
 
 
 class Trap:
@@ -70,9 +71,9 @@ def set_trap(trap: Trap) -> None:
 
 def _around_records(trap: Trap) -> None:
     """`before KIND`, `after KIND`: of any kind of record, in memory."""
-    write, open_ = TradingSession._write, Journal.open
+    write, open_ = Outlet.write, Journal.open
 
-    def watched(self: TradingSession, record: Record, run: str) -> int:
+    def watched(self: Outlet, record: Record, run: str = "") -> int:
         trap.passed(f"before {record.kind}")
         number = write(self, record, run)
         trap.passed(f"after {record.kind}")
@@ -82,14 +83,14 @@ def _around_records(trap: Trap) -> None:
         trap.watch(self)
         return open_(self, **more)
 
-    TradingSession._write = watched  # type: ignore[method-assign]
+    Outlet.write = watched  # type: ignore[method-assign]
     Journal.open = opened  # type: ignore[method-assign,assignment]
 
 
 def _around_orders(trap: Trap) -> None:
     """`before send`, `after send`, `before answer`, `before fill`."""
     add, start = LiveGateway._add, LiveGateway._start
-    on_answer, on_execution = Machine.on_answer, Machine.on_execution
+    on_answer, on_execution = Bookings.on_answer, Bookings.on_execution
 
     async def sending(self: LiveGateway, intent: Intent) -> None:
         trap.passed("before send")
@@ -100,39 +101,40 @@ def _around_orders(trap: Trap) -> None:
         if name.startswith("order "):
             trap.passed("after send")
 
-    def answered(self: Machine, event: OrderAnswer) -> None:
+    def answered(self: Bookings, event: OrderAnswer) -> None:
         trap.passed("before answer")
         on_answer(self, event)
 
-    def executed(self: Machine, report: ExecutionReport) -> None:
-        if report.exec_id is not None and self.orders.find(report.client_id, report.order_id):
+    def executed(self: Bookings, report: ExecutionReport) -> None:
+        orders = self._state.orders
+        if report.exec_id is not None and orders.find(report.client_id, report.order_id):
             trap.passed("before fill")
         on_execution(self, report)
 
     LiveGateway._add = sending  # type: ignore[method-assign]
     LiveGateway._start = started  # type: ignore[method-assign]
-    Machine.on_answer = answered  # type: ignore[method-assign]
-    Machine.on_execution = executed  # type: ignore[method-assign]
+    Bookings.on_answer = answered  # type: ignore[method-assign]
+    Bookings.on_execution = executed  # type: ignore[method-assign]
 
 
 def _around_cycles(trap: Trap) -> None:
     """`before leg N`, `before way back`, `way back filled`, `booked`: between the orders."""
-    place, book = Machine.place, Machine._book
+    place, book = Sending.place, Bookings._book
 
     def placed(
-        self: Machine, cycle: Cycle, leg: int, order: PlannedOrder, role: OrderRole
+        self: Sending, cycle: Cycle, leg: int, order: PlannedOrder, role: OrderRole
     ) -> TrackedOrder:
         is_leg = role is OrderRole.LEG
         trap.passed(f"before leg {leg + 1}" if is_leg else "before way back")
         return place(self, cycle, leg, order, role)
 
-    def booked(self: Machine, order: TrackedOrder, report: ExecutionReport) -> None:
+    def booked(self: Bookings, order: TrackedOrder, report: ExecutionReport) -> None:
         book(self, order, report)
         is_leg = order.intent.role is OrderRole.LEG
         trap.passed("booked" if is_leg else "way back filled")
 
-    Machine.place = placed  # type: ignore[method-assign]
-    Machine._book = booked  # type: ignore[method-assign]
+    Sending.place = placed  # type: ignore[method-assign]
+    Bookings._book = booked  # type: ignore[method-assign]
 
 
 def _around_storage(trap: Trap) -> None:

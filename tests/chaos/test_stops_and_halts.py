@@ -31,9 +31,11 @@ async def test_f41_frozen_until_the_dead_mans_switch_fired_it_asks_before_it_dec
     await bot.until_state(lambda state: sum(state.cycles.values()) >= 1)
     bot.signal(signal.SIGSTOP)
     async with asyncio.timeout(START_S):
-        while bench.venue.exchange.open_orders(ACCOUNT):
+        while bench.venue.exchange.inquiry.open_orders(ACCOUNT):
             await asyncio.sleep(0.01)
-    assert resting not in {order.order_id for order in bench.venue.exchange.open_orders(ACCOUNT)}
+    assert resting not in {
+        order.order_id for order in bench.venue.exchange.inquiry.open_orders(ACCOUNT)
+    }
     goes_on_ns = time.time_ns()
     bot.signal(signal.SIGCONT)
     await bot.until_state(lambda state: state.cycles != {} and _has_opened_since(bench, goes_on_ns))

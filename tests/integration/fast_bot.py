@@ -43,6 +43,7 @@ from arbitrade.models import (
     VenueState,
 )
 from arbitrade.plugins import discover
+from arbitrade.protocols import Executor
 from arbitrade.records import (
     CRITICAL,
     AlertRaised,
@@ -56,7 +57,7 @@ from arbitrade.records import (
     decode,
     encode,
 )
-from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.cycles import OPERATOR, Cycle
 from arbitrade.trading.machine.events import (
     AccountGap,
     AccountReadiness,
@@ -69,24 +70,26 @@ from arbitrade.trading.machine.events import (
     OrderAnswer,
     OrderFound,
     Reconciled,
+    RunBegan,
     TimeCame,
     TradingEvent,
     read_event,
     write_event,
 )
-from arbitrade.trading.machine.machine import OPERATOR
+from arbitrade.trading.machine.recovery import Recovered, run_began
+from arbitrade.trading.run.hands import Inside, Outside, PaperHands, choose_hands
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
 )
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
@@ -216,6 +219,9 @@ class FastGateway:
     def taken(self, symbol: str, side: Side) -> int:
         return 0
 
+    def begin(self, balances: Mapping[str, Decimal]) -> None:
+        pass
+
     def _later(self, call: Callable[[], None]) -> None:
         self._bot.after(self._draw(self._manners.ask_us), call)
 
@@ -224,6 +230,21 @@ class FastGateway:
 
     def _fails(self) -> bool:
         return self._random.random() < self._manners.ask_fails
+
+
+@attrs.frozen
+class FastHands:
+    """Live hands whose way to the venue is the fast one."""
+
+    gateway: FastGateway
+    mode: Mode = Mode.LIVE
+    venue_account: None = None
+    must_reconcile: bool = True
+    is_real: bool = True
+    opening: Mapping[str, Decimal] = attrs.field(factory=dict)
+
+    def make_gateway(self, inside: Inside, outside: Outside | None) -> FastGateway:
+        return self.gateway
 
 
 class Watch:
@@ -281,7 +302,7 @@ class Watch:
             return
         plan = record.approved.plan
         assert not bot.halts, "after a halt nothing is begun"
-        assert bot.machine.may_begin
+        assert bot.state.may_begin
         assert bot.rig.engine.venue_state is VenueState.ONLINE
         for leg in plan.legs:
             book = bot.rig.engine.books[leg.symbol]
@@ -338,10 +359,10 @@ class Watch:
         """Check exposure; after each frame and event."""
         bot = self._bot
         machine = bot.machine
-        if not machine.cycles:
+        if not machine.state.cycles:
             return
-        for cycle in machine.cycles.values():
-            if cycle.brought or set(cycle.symbols) & set(machine.suspended):
+        for cycle in machine.state.cycles.values():
+            if cycle.brought or set(cycle.symbols) & set(machine.state.suspended):
                 continue  # A flattening has its own cap; a venue that breaks limits breaks ours.
             plan = cycle.approved.plan
             flows = cycle.flows()
@@ -349,8 +370,9 @@ class Watch:
             # here that was to be taken from what comes out.
             allowed = plan.spent * (1 + bot.slippage) + _fees_in(cycle, cycle.start)
             if cycle.state is CycleState.UNWINDING:
-                # Buying back what was spent of the inventory costs its fee and spread on top.
-                allowed *= Decimal("1.02")
+                # Buying back what was spent of the inventory costs up to the loss cap above what
+                # the same would sell for, and the market may have moved since it was sold.
+                allowed = allowed * Decimal("1.01") + machine.quoting.loss_cap(cycle)
             assert -flows.get(cycle.start, ZERO) <= allowed * Decimal("1.0001") + bot.rounding, (
                 cycle.tag,
                 flows,
@@ -359,7 +381,7 @@ class Watch:
             for order in cycle.orders:
                 request = order.intent.request
                 # The venue tells fills as its ledger rounds them.
-                step = machine.step_of(request.symbol.split("/")[0]) or ZERO
+                step = machine.quoting.step_of(request.symbol.split("/")[0]) or ZERO
                 assert order.filled_quantity <= request.quantity + step, "filled beyond itself"
 
 
@@ -372,6 +394,7 @@ class FastBot:
         seed: Of our side's latencies, and of the run's id.
         keep: Whether records and alerts are kept for the test to look at.
         journal: Takes the records as well.
+        wrap: Puts something around the executor.
     """
 
     def __init__(
@@ -385,6 +408,7 @@ class FastBot:
         journal: Journal | None = None,
         mode: Mode = Mode.LIVE,
         script: "Scripted | None" = None,
+        wrap: Callable[[Executor], Executor] | None = None,
     ) -> None:
         self.venue = venue
         self.script = script
@@ -407,28 +431,48 @@ class FastBot:
         self.on_tick: Callable[[], None] | None = None
         """Called after each event, for tests that meddle."""
         self.on_write: Callable[[Record], None] | None = None
+        self.gateway = FastGateway(self, manners or Manners(), seed)
+        self.reconciled = 0
         registry = discover()
         registry.configure(self.settings)
+        if wrap is not None:
+            make = registry.make_executor
+            registry.make_executor = lambda *chosen: wrap(make(*chosen))
         self.rig = Rig(
             self.settings,
             registry,
             KrakenVenue(),
-            mode=mode,
+            choose_hands(
+                mode,
+                live=lambda: FastHands(self.gateway),
+                paper=lambda: PaperHands(self.settings.paper),
+            ),
             run_id=self.run_id,
             clock=self.clock,
-            effects=Effects(self._write, self._alert, self._halt),
+            effects=Effects(self._write, self._alert, self._halt, reconciled=self._on_reconciled),
+            on_out_of_sync=lambda symbol: venue.resync(symbol, venue.now_ns),
         )
         self.trader, self.machine = self.rig.trader, self.rig.machine
+        self.state = self.rig.state
         self.slippage = self.settings.execution.slippage_bps / 10_000
         self.rounding = Decimal("0.01")
         self.watch = Watch(self)
-        self.gateway = FastGateway(self, manners or Manners(), seed)
-        self.rig.engine.on_out_of_sync = lambda symbol: venue.resync(symbol, venue.now_ns)
+        self.tell(self._beginning(mode))
         if mode is Mode.LIVE:
-            self.machine.gateway = self.gateway
-            self.trader.must_reconcile = True
             self._keep_fees()
         self.tell(Commanded("reduce", "arbitrade", {"reason": "starting"}))
+
+    def _beginning(self, mode: Mode) -> RunBegan:
+        return run_began(
+            Recovered("main"),
+            run_id=self.run_id,
+            account="main",
+            mode=mode.value,
+            venue="kraken",
+            version="0",
+            settings="{}",
+            features={},
+        )
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -463,15 +507,13 @@ class FastBot:
     def wind_down(self, seconds: float = 120.0) -> None:
         """Begin nothing more, let everything end, and compare with the venue a last time."""
         self.tell(Commanded("reduce", "arbitrade", {"reason": "stopping"}))
-        assert self.run(seconds, lambda: not self.machine.cycles), "cycles hang"
+        assert self.run(seconds, lambda: not self.state.cycles), "cycles hang"
         self.run(10)
         if not self.halts:
-            self.run(seconds, lambda: self.machine.is_account_ready)
-            done: list[bool] = []
-            self.trader.on_reconciled = lambda: done.append(True)
-            self.trader.ask_venue("the run ends")
-            assert self.run(seconds, lambda: bool(done)), "never reconciled"
-            self.trader.on_reconciled = None
+            self.run(seconds, lambda: self.state.is_connected)
+            before = self.reconciled
+            self.trader.reconciliation.ask("the run ends")
+            assert self.run(seconds, lambda: self.reconciled > before), "never reconciled"
         self.trader.funnel.close()
 
     def _due_ns(self) -> int | None:
@@ -514,9 +556,9 @@ class FastBot:
                 self.tell(BalanceMoved(event))
             case AllBalances():
                 self.tell(BalancesTold(event.balances))
-            case Gap():
+            case PrivateGap():
                 self.tell(AccountGap(event.reason))
-            case Readiness():
+            case PrivateReadiness():
                 self.tell(AccountReadiness(event.is_ready))
             case _:
                 pass
@@ -581,10 +623,7 @@ class FastBot:
     def _get_ready(self) -> None:
         books = self.rig.engine.books.values()
         has_market = any(book.state is BookState.SYNCED for book in books)
-        if self.rig.is_live:
-            has_account = self.machine.is_account_ready and self.trader.is_reconciled
-        else:
-            has_account = True
+        has_account = self.state.is_connected and self.trader.reconciliation.is_done
         if not (has_market and has_account):
             return
         self._is_ready = True
@@ -624,14 +663,10 @@ class FastBot:
         if self.halts:
             return
         self.halts.append(reason)
-        self._follow_halt(reason)
-
-    def _follow_halt(self, reason: str) -> None:
-        from arbitrade.models import TradingState
-
-        self.machine.may_begin = False
-        self.trader.view.trading_state = TradingState.HALTED
         self.tell(Commanded("halt", "arbitrade", {"reason": reason}))
+
+    def _on_reconciled(self) -> None:
+        self.reconciled += 1
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────────
 
@@ -660,13 +695,13 @@ class FastBot:
 
     def check(self) -> None:
         """Assert what has to hold at rest."""
-        machine, venue = self.machine, self.venue
+        state, venue = self.state, self.venue
         assert venue.oracle.discrepancies() == ()
-        assert not machine.cycles, "every cycle has come to an end"
+        assert not state.cycles, "every cycle has come to an end"
         assert not self.watch.open
-        assert not list(machine.orders.unsettled())
+        assert not list(state.orders.unsettled())
         assert not venue.open_orders() or self.counts["foreign"], "nothing of ours stands"
-        ours = {asset: amount for asset, amount in machine.ledger.balances().items() if amount}
+        ours = {asset: amount for asset, amount in state.ledger.balances().items() if amount}
         assert ours == self.totals()
         flows = venue.oracle.flows("main")
         assert ours == {asset: flow.closing for asset, flow in flows.items() if flow.closing}
@@ -727,8 +762,8 @@ def still_venue(
         before: Called with the exchange ten seconds before anybody connects.
     """
     clock = MovableClock(1_789_387_200_000_000_000)
-    exchange = Exchange(Universe.load().only(tuple(quotes)), StillMarket(quotes), clock)
-    exchange.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
+    exchange = Exchange(ListedPairs.load().only(tuple(quotes)), StillMarket(quotes), clock)
+    exchange.hand.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
     before(exchange)
     clock.forward(10 * SECOND_NS)
     scripted: Any = faults if faults is not None else Scripted()
@@ -739,7 +774,7 @@ def open_edge(
     bot: "FastBot", quantity: str = "5", price: str = "93.00", symbol: str = "SOL/EUR"
 ) -> None:
     """Let somebody bid for SOL so much that buying it for dollars pays: about 1.28 % at 93."""
-    bot.venue.exchange.quote_outside(
+    bot.venue.exchange.hand.quote(
         symbol, side=Side.BUY, price=Decimal(price), quantity=Decimal(quantity)
     )
 
@@ -747,8 +782,8 @@ def open_edge(
 def ready(bot: "FastBot") -> "FastBot":
     """Let a bot get ready."""
     bot.run(3)
-    assert bot.trader.is_reconciled
-    assert bot.machine.may_begin
+    assert bot.trader.reconciliation.is_done
+    assert bot.state.may_begin
     return bot
 
 

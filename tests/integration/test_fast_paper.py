@@ -7,14 +7,13 @@ import pytest
 from fast_bot import FastBot, make_settings
 
 from arbitrade.models import Mode, TradingState
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 
 
-@pytest.mark.parametrize("executor", ["sequential", "parallel"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+def paper_bot(seed, executor):
+    """Return a bot in a market with many edges, and the venue that simulates its fills, late."""
     market = GeneratedMarketSettings(seed=seed, edge_every=15, edge_lifetime=200)
     venue = FastVenue.make(SimulatorSettings(pairs=16, seed=seed, rate=20, market=market))
     risk: dict[str, object] = {
@@ -29,16 +28,20 @@ def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
         paper={"send_ms": "uniform(5,300)", "ack_ms": "uniform(5,300)"},
     )
     bot = FastBot(venue, chosen, seed=seed, mode=Mode.PAPER)
-    paper = bot.rig.use_paper(bot.tell)
-    opening = dict(chosen.paper.balances)
-    bot.machine.ledger.open(opening, bot.run_id)
-    paper.open(opening)
+    return bot, bot.rig.gateway
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_paper_balances_are_the_ledgers_after_any_run(seed, executor):
+    bot, paper = paper_bot(seed, executor)
+    opening = bot.settings.paper.balances
     bot.run(30)
-    while bot.machine.cycles:
-        bot.trader.view.trading_state = TradingState.REDUCING
+    while bot.state.cycles:
+        bot.rig.state.trading_state = TradingState.REDUCING
         bot.run(1)
     assert bot.ends
-    ours = {asset: amount for asset, amount in bot.machine.ledger.balances().items() if amount}
+    ours = {asset: amount for asset, amount in bot.state.ledger.balances().items() if amount}
     assert ours == {asset: amount for asset, amount in paper.balances().items() if amount}
     told: Counter[str] = Counter()
     for end in bot.ends:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arbitrade.models import CycleState, Opportunity, Side
 from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.venue import FastVenue
@@ -61,11 +61,13 @@ def test_limits_hold_at_every_instant(seed, notional, flight, asset, cycles, sha
     view, machine = bot.trader.view, bot.machine
 
     def look() -> None:
-        worst["cycles"] = max(worst["cycles"], len(machine.cycles))
-        if not machine.cycles or any(not book.tradable for book in bot.rig.engine.books.values()):
+        worst["cycles"] = max(worst["cycles"], len(machine.state.cycles))
+        if not machine.state.cycles or any(
+            not book.tradable for book in bot.rig.engine.books.values()
+        ):
             return
         worst["flight"] = max(worst["flight"], view.in_flight)
-        if any(cycle.state is CycleState.UNWINDING for cycle in machine.cycles.values()):
+        if any(cycle.state is CycleState.UNWINDING for cycle in machine.state.cycles.values()):
             return  # A way out over a third asset holds that for a moment instead.
         for name in ("BTC", "ETH", "EUR", "USDT"):
             worst["asset"] = max(worst["asset"], view.exposure(name))
@@ -108,7 +110,7 @@ def test_no_rounding_makes_or_loses_money(seed, convention, executor):
     closing = bot.totals()
     changes = {a: closing.get(a, D(0)) - opening.get(a, D(0)) for a in {*opening, *closing}}
     assert {a: v for a, v in flows.items() if v} == {a: v for a, v in changes.items() if v}
-    assert bot.machine.portfolio.realised == flows or not ends
+    assert bot.state.portfolio.realised == flows or not ends
 
 
 # ── competition ──────────────────────────────────────────────────────────────────────────────────
@@ -242,26 +244,29 @@ def test_executor_that_raises_anywhere_leaves_nothing_behind(at, is_parallel):
     if is_parallel:
         balances |= {"SOL": D(50), "EUR": D(5_000)}
     venue = still_venue(None, None, balances)
-    bot = FastBot(venue, make_settings(execution={"executor": name}))
-    bot.machine.executor = BrokenExecutor(bot.machine.executor, at)
+    broken: list[BrokenExecutor] = []
+    bot = FastBot(
+        venue,
+        make_settings(execution={"executor": name}),
+        wrap=lambda real: broken.append(BrokenExecutor(real, at)) or broken[0],
+    )
     ready(bot)
     open_edge(bot)
     bot.run(30)
     (end, *_) = finish(bot)
     assert end.state is not CycleState.FLAGGED
     assert not end.residual or max(abs(v) for v in end.residual.values()) < D("0.02")
-    if bot.machine.executor.count >= at:
+    if broken[0].count >= at:
         assert "Broken" in end.reason
 
 
 def test_market_that_turns_while_an_executor_has_failed_is_left_by_the_cheapest_way():
     venue = still_venue()
-    bot = FastBot(venue, make_settings())
-    bot.machine.executor = BrokenExecutor(bot.machine.executor, 4)
+    bot = FastBot(venue, make_settings(), wrap=lambda real: BrokenExecutor(real, 4))
     ready(bot)
     open_edge(bot)
     bot.run(0.001)
-    venue.exchange.trade_outside("SOL/USD", side=Side.SELL, quantity=D(50))
+    venue.exchange.hand.trade("SOL/USD", side=Side.SELL, quantity=D(50))
     bot.run(30)
     (end, *_) = finish(bot)
     assert end.state is CycleState.UNWOUND

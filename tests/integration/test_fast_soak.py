@@ -23,7 +23,7 @@ from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
 from arbitrade.trading.machine import orders
 from arbitrade.trading.machine.events import Commanded
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults
@@ -75,23 +75,23 @@ class Life:
 
     def stop_engine(self) -> None:
         exchange = self.bot.venue.exchange
-        exchange.set_engine(self.random.choice(["maintenance", "cancel_only", "post_only"]))
-        self.later(8, lambda: exchange.set_engine("online"))
+        exchange.hand.set_engine(self.random.choice(["maintenance", "cancel_only", "post_only"]))
+        self.later(8, lambda: exchange.hand.set_engine("online"))
 
     def halt_pair(self) -> None:
         exchange = self.bot.venue.exchange
         symbol = self.random.choice([pair.symbol for pair in exchange.pairs()])
-        exchange.set_pair(symbol, status="cancel_only")
-        self.later(20, lambda: exchange.set_pair(symbol, status="online"))
+        exchange.hand.set_pair(symbol, status="cancel_only")
+        self.later(20, lambda: exchange.hand.set_pair(symbol, status="online"))
 
     def move_money(self) -> None:
         exchange, asset = self.bot.venue.exchange, self.random.choice(["USD", "EUR", "USDT"])
         amount = D(self.random.randint(1, 99_999)) / 100
         try:
             if self.random.random() < 0.5:
-                exchange.deposit("main", asset, amount)
+                exchange.hand.deposit("main", asset, amount)
             else:
-                exchange.withdraw("main", asset, amount, D("0.25"))
+                exchange.hand.withdraw("main", asset, amount, D("0.25"))
         except VenueRefusal:
             pass  # More than there is.
 
@@ -117,7 +117,7 @@ def test_everything_adds_up_whatever_happens(seed):
         bot.run(HOURS * 3600 / 5)
         assert not bot.halts
         assert bot.venue.oracle.discrepancies() == ()
-    bot.venue.exchange.set_engine("online")
+    bot.venue.exchange.hand.set_engine("online")
     bot.wind_down(600)
     bot.check()
     assert life.happened > HOURS * 60
@@ -143,9 +143,9 @@ def test_what_is_remembered_does_not_grow(monkeypatch):
     for _ in range(3):
         bot.run(HOURS * 6_500)
         held.append(deep_size(bot.trader))
-    assert len(bot.machine.ledger._trades) == 600, "the bound was reached"
+    assert len(bot.state.ledger._trades) == 600, "the bound was reached"
     assert held[2] < held[1] * 1.1, held
-    assert len(bot.machine.timers._heap) < 50
+    assert len(bot.state.timers._heap) < 50
     bot.wind_down(600)
     bot.check()
 

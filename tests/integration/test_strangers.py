@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "plugins" / "kraken" / "tests" / "strangers"
@@ -120,10 +120,10 @@ def test_every_checksum_of_their_books_is_right_and_every_level_true(saw, script
 
 def test_ccxt_knows_every_market_with_its_steps_and_minimums(saw):
     markets = saw("ccxt_rest")["venue"]["markets"]
-    universe = Universe.load().select(PAIRS)
+    listed = ListedPairs.load().select(PAIRS)
 
     def ledger_step(asset: str) -> Decimal:
-        return Decimal(1).scaleb(-universe.assets[asset].decimals)
+        return Decimal(1).scaleb(-listed.assets[asset].decimals)
 
     assert {
         name: (
@@ -141,13 +141,13 @@ def test_ccxt_knows_every_market_with_its_steps_and_minimums(saw):
             pair.minimum_quantity,
             pair.minimum_cost,
         )
-        for name, pair in universe.pairs.items()
+        for name, pair in listed.pairs.items()
     }
 
 
 def test_sdk_knows_every_pair_and_every_asset(saw):
     venue = saw("sdk_rest")["venue"]
-    universe = Universe.load().select(PAIRS)
+    listed = ListedPairs.load().select(PAIRS)
 
     assert {
         key: (row["pair_decimals"], row["lot_decimals"], row["cost_decimals"], row["ordermin"])
@@ -159,10 +159,10 @@ def test_sdk_knows_every_pair_and_every_asset(saw):
             pair.cost_decimals,
             f"{pair.minimum_quantity.normalize():f}",
         )
-        for pair in universe.pairs.values()
+        for pair in listed.pairs.values()
     }
     assert {key: row["decimals"] for key, row in venue["assets"].items()} == {
-        asset.asset_id: asset.decimals for asset in universe.assets.values()
+        asset.asset_id: asset.decimals for asset in listed.assets.values()
     }
     assert list(venue["pair"]) == ["ETH/USD"]  # the name that was asked for
 
@@ -307,7 +307,7 @@ def test_sdk_places_amends_edits_and_cancels_and_agrees_with_the_exchange(saw):
 def test_sdk_sees_balances_trades_ledger_and_fees_to_the_last_digit(saw):
     seen = saw("sdk_rest")
     oracle = seen["oracle"]
-    ids = {asset.name: asset.asset_id for asset in Universe.load().assets.values()}
+    ids = {asset.name: asset.asset_id for asset in ListedPairs.load().assets.values()}
 
     assert seen["after"] == {ids[name]: row["total"] for name, row in oracle["holdings"].items()}
     assert {

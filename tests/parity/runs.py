@@ -11,7 +11,7 @@ from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import running_simulator
 
@@ -76,7 +76,7 @@ async def traded(
 
         async def watch() -> None:
             if meanwhile is not None:
-                await until(lambda: bool(session.machine.order_count))
+                await until(lambda: bool(session.parts.rig.state.order_count))
                 answer = meanwhile(session)
                 if asyncio.iscoroutine(answer):
                     await answer
@@ -96,4 +96,4 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def several_cycles(session: TradingSession) -> bool:
-    return session.machine.portfolio.cycles.total() >= 4
+    return session.parts.rig.state.portfolio.cycles.total() >= 4

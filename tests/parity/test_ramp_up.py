@@ -27,8 +27,8 @@ class ReachedFullSize:
         self._last_small: int | None = None
 
     def __call__(self, session: TradingSession) -> bool:
-        opened = session.machine.last_cycle
-        if session._rig.ramp.stage != "full":
+        opened = session.parts.rig.state.last_cycle
+        if session.parts.rig.ramp.stage != "full":
             return False
         if self._last_small is None:
             self._last_small = opened
@@ -64,7 +64,7 @@ async def test_the_daily_cap_of_the_ramp_up_keeps_the_rest_of_the_day_quiet(
     tmp_path: Path, dsn: Secret
 ) -> None:
     def capped(session: TradingSession) -> bool:
-        return session.trader.funnel.refusals["ramp_up"] >= 3
+        return session.parts.rig.trader.funnel.refusals["ramp_up"] >= 3
 
     ramp = {"rehearsal_cycles": 0, "minimum_size_cycles": 50, "ramp_daily_cap": "10"}
     await traded(tmp_path, dsn, Mode.LIVE, capped, live=ramp)

@@ -107,8 +107,8 @@ async def test_a_second_run_goes_on_where_the_first_ended_and_replays_too(
             session = TradingSession(settings, registry, venue, mode=Mode.PAPER, account=account)
 
             async def watch(session: TradingSession = session) -> None:
-                before = session.machine.portfolio.realised_reference
-                await until(lambda: session.machine.portfolio.realised_reference != before)
+                before = session.parts.rig.state.portfolio.realised_reference
+                await until(lambda: session.parts.rig.state.portfolio.realised_reference != before)
                 await until(lambda: several_cycles(session))
                 session.stop()
 

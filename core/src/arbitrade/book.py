@@ -139,6 +139,8 @@ class BookSide:
                     # Every level is in the window, so the new worst one belongs there too.
                     window.append(key)
                     digits.append(b"%d%d" % (ticks, lots))
+        # The cut comes last.  Then the window is made full again: levels that left it in the
+        # message are replaced by the next ones of the dict, which are worse than all in it.
         held = len(levels)
         while held > self.depth:
             levels.popitem()
@@ -155,7 +157,7 @@ class BookSide:
         return (window[0] if window else None) != before
 
     def clear(self) -> None:
-        """Remove every level."""
+        """Remove every level, as if the venue had sent an empty side."""
         self.replace(())
 
 
@@ -207,7 +209,7 @@ class OrderBook:
         return not (self.bids.window and self.asks.window)
 
     def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Become a snapshot."""
+        """Take the levels of a snapshot in place of what is there; the state is not touched."""
         self.bids.replace(bids)
         self.asks.replace(asks)
 
@@ -221,7 +223,7 @@ class OrderBook:
         return _CHANGED[changed]
 
     def clear(self) -> None:
-        """Forget every level."""
+        """Remove every level of both sides; the state is not touched."""
         self.bids.clear()
         self.asks.clear()
 

@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class SystemClock:
-    """The machine's clocks."""
+    """The wall clock and the monotonic clock of the operating system."""
 
     def now_ns(self) -> int:
         """Return nanoseconds since the epoch, UTC."""

@@ -21,6 +21,7 @@ The type tells the caller what to do:
     │   └── MessageError            a frame the venue should not have sent
     ├── DatabaseError          look at the server, the data folder or the account it runs as
     │   ├── DatabaseUnavailableError   retry later
+    │   ├── StatementError             correct the SQL; `sqlstate` says what was wrong
     │   └── SchemaError                run `arbitrade db migrate`, or upgrade Arbitrade
     ├── BookOutOfSyncError     resubscribe
     └── BrokenCycleError       our bug: legs that don't join
@@ -141,6 +142,20 @@ class DatabaseError(ArbitradeError):
 
 class DatabaseUnavailableError(DatabaseError):
     """PostgreSQL can't be reached, or is starting or stopping; retry later."""
+
+
+class StatementError(DatabaseError):
+    """PostgreSQL refuses a statement of a plugin's.
+
+    Args:
+        message: Which plugin, and why.
+        sqlstate: PostgreSQL's code for the reason, such as `23505` for a value that has to be
+            unique and isn't; empty if the statement never got there.
+    """
+
+    def __init__(self, message: str, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class SchemaError(DatabaseError):

@@ -19,7 +19,8 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from arbitrade.api import View
+    from arbitrade.api import Tables, View
+    from arbitrade.api.history import History
     from arbitrade.config import Settings, SettingsSection
     from arbitrade.models import Instruments
     from arbitrade.models.migrations import MigrationSeries
@@ -78,7 +79,8 @@ def arbitrade_register_commands() -> "Iterable[click.Command]":
 def arbitrade_register_migrations() -> "Iterable[MigrationSeries]":
     """Contribute SQL migrations for tables of the plugin's own.
 
-    Called by whoever brings the database up to date, and by `arbitrade plugins check`.
+    Called by whoever brings the database up to date, and by `arbitrade plugins check`.  What reads
+    and writes these tables is a service or a command, by the `Tables` it is handed.
 
     Returns:
         Series, each a namespace and the folder with its `NNNN_name.sql` files; a namespace that is
@@ -218,7 +220,9 @@ def arbitrade_register_alert_sinks(settings: "Settings") -> "Iterable[AlertSink]
 
 
 @hookspec
-def arbitrade_register_services(settings: "Settings", view: "View") -> "Iterable[Service]":
+def arbitrade_register_services(
+    settings: "Settings", view: "View", history: "History", tables: "Tables"
+) -> "Iterable[Service]":
     """Contribute services that run beside the bot, such as a dashboard.
 
     Called once by long-running commands, after the venue is built.  Each service gets a task of its
@@ -226,7 +230,11 @@ def arbitrade_register_services(settings: "Settings", view: "View") -> "Iterable
 
     Args:
         settings: Everything configured.
-        view: What there is to see; safe to read at any time from the event loop.
+        view: What there is to see; safe to read at any time from the event loop.  It is a
+            `arbitrade.api.Bot` while the command trades: `isinstance(view, Bot)` tells.
+        history: What is kept in the database, to be read.  Never None: while the database is away,
+            and in a command without one (`record`), its methods raise `DatabaseError`.
+        tables: Connections for the tables of the plugin's own migrations.  Never None, likewise.
 
     Returns:
         Any number of services.  Names must be unique; a clash stops the start with `PluginError`.

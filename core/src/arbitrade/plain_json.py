@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import orjson
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 
@@ -16,6 +17,11 @@ def to_json(value: object) -> dict[str, Any]:
 def from_json[T](fields: Mapping[str, Any], cls: type[T]) -> T:
     """Return the attrs value `to_json` made these of; fields it doesn't know are passed over."""
     return _CONVERTER.structure(fields, cls)
+
+
+def canonical(value: object) -> str:
+    """Return JSON with sorted keys and no spaces; what JSON does not know becomes its `str`."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str).decode()
 
 
 def _make_converter() -> OrjsonConverter:

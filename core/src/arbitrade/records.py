@@ -7,6 +7,8 @@ Each is one JSON object in one journal entry:
 Amounts are decimal strings, times nanoseconds since the epoch by the run's clock.  A record is
 written once; which table it goes to stands in `arbitrade.store.mapping`.  A reader meets kinds and
 fields of a newer version with what it knows: unknown kinds are kept and counted, never dropped.
+
+Large because every kind there is stands here once: whoever reads a journal looks in one place.
 """
 
 from collections.abc import Mapping
@@ -52,7 +54,7 @@ class RunStarted:
 
 @attrs.frozen
 class RunEnded:
-    """It ended in good order."""
+    """A run ended in good order; one that was killed has no such record."""
 
     kind: ClassVar[str] = "run_ended"
     reason: str
@@ -107,7 +109,7 @@ class OpportunitySeen:
 
 @attrs.frozen
 class CycleOpened:
-    """A cycle began."""
+    """A cycle began: what was approved, with its plan.  Comes before its first intent."""
 
     kind: ClassVar[str] = "cycle_opened"
     cycle: int
@@ -357,14 +359,6 @@ class BalancesKept:
     balances: Mapping[str, Decimal]
 
 
-@attrs.frozen
-class Corrected:
-    """Something about the journal itself: a torn tail cut, a damaged stretch set aside."""
-
-    kind: ClassVar[str] = "journal_repaired"
-    what: str
-
-
 type Record = (
     RunStarted
     | RunEnded
@@ -388,7 +382,6 @@ type Record = (
     | LatencyMeasured
     | ProfitMeasured
     | BalancesKept
-    | Corrected
 )
 
 KINDS: Mapping[str, type[Any]] = {
@@ -416,7 +409,6 @@ KINDS: Mapping[str, type[Any]] = {
         LatencyMeasured,
         ProfitMeasured,
         BalancesKept,
-        Corrected,
     )
 }
 

@@ -43,10 +43,10 @@ from arbitrade.testing.postgres import PostgresServer, core_series, postgres_ser
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.rest import budget
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.rates import CallCounters
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -186,30 +186,34 @@ class Bot:
 
     @property
     def machine(self):
-        return self.session.machine
+        return self.session.parts.rig.machine
+
+    @property
+    def state(self):
+        return self.session.parts.rig.state
 
     @property
     def closed(self) -> int:
         """Cycles that ended in this run."""
-        return sum(self.machine.portfolio.cycles.values())
+        return sum(self.state.portfolio.cycles.values())
 
     @property
     def begun(self) -> int:
         """Cycles begun in this run."""
-        return self.machine.last_cycle
+        return self.state.last_cycle
 
     @property
     def refusals(self) -> Counter[str]:
-        return self.session.trader.funnel.refusals
+        return self.session.parts.rig.trader.funnel.refusals
 
     @property
     def is_trading(self) -> bool:
-        return self.machine.may_begin
+        return self.state.may_begin
 
     @property
     def halt_reason(self) -> str:
-        kill = self.session._kill
-        return "" if kill is None or kill.halt is None else kill.halt.reason
+        kill = self.session.parts.ground.kill
+        return "" if kill.halt is None else kill.halt.reason
 
     def written(self) -> list[tuple[str, Record]]:
         """Return everything in the journal, with its run; runs before included."""
@@ -228,7 +232,7 @@ class Bot:
         return [
             f"{record.alert.severity.name.lower()}: {record.alert.title}"
             for run, record in self.written()
-            if isinstance(record, AlertRaised) and run == self.session.run_id
+            if isinstance(record, AlertRaised) and run == self.session.parts.run_id
         ]
 
     def has_alert(self, words: str) -> bool:
@@ -250,7 +254,7 @@ class Bot:
 
     async def refuses_everything(self, rule: str, count: int = 5) -> None:
         """Wait for refusals by a rule; no cycle may have begun by then."""
-        await self.until(lambda: not self.machine.cycles, "no open cycle")
+        await self.until(lambda: not self.state.cycles, "no open cycle")
         before, begun = self.refusals[rule], self.begun
         await self.until(lambda: self.refusals[rule] >= before + count, f"refusals by {rule}")
         assert self.begun == begun
@@ -260,7 +264,7 @@ class Bot:
 
     async def wait_frames(self, count: int) -> None:
         """Let the market move on."""
-        shell = self.session._shell
+        shell = self.session.parts.shell
         before = shell.frames
         await self.until(lambda: shell.frames >= before + count, "frames")
 
@@ -384,7 +388,7 @@ class Bench:
         bot.task = asyncio.create_task(run())
         try:
             if is_ready:
-                await bot.until(lambda: bot.session._is_ready_to_trade.is_set(), "trading")
+                await bot.until(lambda: bot.session.is_ready_to_trade.is_set(), "trading")
             yield bot
         except BaseException:
             bot.session.stop()
@@ -403,12 +407,12 @@ class Bench:
 
     def balances(self) -> dict[str, Decimal]:
         """Return what the venue's own ledger says."""
-        flows = Oracle(self.exchange).flows(self.account)
+        flows = ExchangeOracle(self.exchange).flows(self.account)
         return {asset: flow.closing for asset, flow in flows.items()}
 
     def orders(self) -> dict[str, str]:
         """Return the pairs of the orders that ended at the venue, by its ids."""
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.order_id: order.symbol for order in ended}
 
     async def assert_whole(self, bot: Bot, *, is_stored: bool = True) -> None:
@@ -424,7 +428,7 @@ class Bench:
     def assert_money(self, bot: Bot) -> None:
         """The ledger is the venue's to the last digit, and each fill is in it once."""
         self.assert_balances(bot)
-        assert list(Oracle(self.exchange).discrepancies()) == []
+        assert list(ExchangeOracle(self.exchange).discrepancies()) == []
         booked = [record.report.exec_id for record in bot.records(ExecutionBooked)]
         assert len(booked) == len(set(booked))
         assert self.unwritten(bot) <= {"by-hand"}
@@ -432,7 +436,7 @@ class Bench:
     def unwritten(self, bot: Bot) -> set[str]:
         """Return our ids of orders the venue got and the journal doesn't have."""
         intents = {record.intent.request.client_id for record in bot.records(IntentWritten)}
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.client_id for order in ended if order.client_id} - intents
 
     def assert_balances(self, bot: Bot) -> None:

@@ -33,10 +33,10 @@ async def test_f39_a_wall_clock_that_is_set_stops_new_cycles_and_spoils_no_deadl
     async with bench.running(clock=RunClock(wall_ns=wall)) as bot:
         await bot.until_more_cycles()
         bench.inject("slow_response", method="add_order", value=Decimal(150), for_ms=0)
-        await bot.until(lambda: bool(bot.machine.cycles), "an open cycle")
+        await bot.until(lambda: bool(bot.state.cycles), "an open cycle")
         wall.off_ns = step_ns
         # The cycle under way goes to its end: the venue takes its deadlines.
-        await bot.until(lambda: not bot.machine.cycles, "its end")
+        await bot.until(lambda: not bot.state.cycles, "its end")
         bench.faults.clear()
         await bot.until(lambda: bot.has_alert("error: the clock is off by"), "an alert")
         await bot.refuses_everything("clock_skew", 3)
@@ -44,7 +44,7 @@ async def test_f39_a_wall_clock_that_is_set_stops_new_cycles_and_spoils_no_deadl
         await bot.until_more_cycles()
         assert bot.has_alert("info: the clock is right again")
     await bench.assert_whole(bot)
-    assert bot.machine.portfolio.cycles["flagged"] == 0
+    assert bot.state.portfolio.cycles["flagged"] == 0
     deadlines = [one.intent.request.deadline for one in bot.records(IntentWritten)]
     now_s = time.time()
     assert all(isinstance(at, datetime) and abs(at.timestamp() - now_s) < 600 for at in deadlines)
@@ -56,7 +56,7 @@ async def test_f39_a_clock_three_seconds_off_the_venues_trades_nothing_and_says_
         assert bot.begun == 0
         assert bot.has_alert("error: the clock is off by")
         refused = bot.refusals["clock_skew"] + bot.refusals["decision_age"]
-        assert refused > 0 or bot.session.engine.counters.get("stale", 0) > 0
+        assert refused > 0 or bot.session.parts.rig.engine.counters.get("stale", 0) > 0
     await bench.assert_whole(bot)
     assert bench.orders() == {}
 
@@ -65,9 +65,9 @@ async def test_f40_an_event_loop_that_was_held_up_decides_nothing_on_what_waited
     limits = {"risk": {"maximum_event_lag_s": "0.5"}, "kraken": {"max_lag_s": 0.5}}
     async with bench.running(limits) as bot:
         await bot.until_more_cycles()
-        begun, refused = bot.begun, bot.session.engine.counters.get("stale", 0)
+        begun, refused = bot.begun, bot.session.parts.rig.engine.counters.get("stale", 0)
         compute()
-        await bot.until(lambda: bot.session._watchdog.event_lag_s < 0.5, "the loop's return")
+        await bot.until(lambda: bot.session.parts.watchdog.event_lag_s < 0.5, "the loop's return")
         lags = [alert for alert in bot.alerts() if "event loop was held up" in alert]
         assert len(lags) == 1
         assert bot.session.state().counters["watchdog.stalls"] == 1

@@ -25,7 +25,7 @@ async def test_f32_live_trading_does_not_start_without_its_database(bench):
     assert isinstance(bot.error, DatabaseError)
     assert "can't be reached" in str(bot.error)
     assert "127.0.0.1" in str(bot.error)
-    assert bench.exchange.closed_orders("main") == ()
+    assert bench.exchange.inquiry.closed_orders("main") == ()
     assert bot.begun == 0
     # Nothing is left that would keep the next one from starting.
     bench.proxy.come_back()
@@ -56,7 +56,7 @@ async def test_f33_without_the_database_cycles_go_on_for_the_grace_period_and_no
         bench.proxy.go_down()
         await bot.until_more_cycles(1)
         await bot.until(lambda: bot.refusals["journal"] > 3, "refusals")
-        await bot.until(lambda: not bot.machine.cycles, "no open cycle")
+        await bot.until(lambda: not bot.state.cycles, "no open cycle")
         begun = bot.begun
         await bot.until(lambda: bot.refusals["journal"] > 6, "refusals")
         assert bot.begun == begun
@@ -77,7 +77,7 @@ async def test_f33_a_run_that_ends_while_the_database_is_away_is_stored_by_the_n
         await bot.until_more_cycles()
     assert bot.error is None
     bench.assert_money(bot)
-    assert await bench.count("execution") < len(bench.exchange.fills("main"))
+    assert await bench.count("execution") < len(bench.exchange.inquiry.fills("main"))
     bench.proxy.come_back()
     async with bench.running() as again:
         await again.until_more_cycles()
@@ -115,20 +115,20 @@ async def test_f35_our_own_server_killed_with_kill_9_comes_back_with_every_row_o
     changes = {"database": {"dsn": None, "folder": str(bench.folder / "postgres")}, **PAPER}
     async with bench.running(changes, Mode.PAPER) as bot:
         await bot.until_more_cycles()
-        database = bot.session._keeper.database
+        database = bot.session.parts.ground.keeper.database
         assert database is not None
         assert database.embedded is not None
-        await bot.until(lambda: bot.session._writer.last_written_seq > 0, "rows")
+        await bot.until(lambda: bot.session.parts.ground.writer.last_written_seq > 0, "rows")
         folder = Path(database.embedded.folder) / "data" / "postmaster.pid"
         os.kill(int(folder.read_text().split()[0]), signal.SIGKILL)
-        await bot.until(lambda: not bot.session._writer.is_connected, "its end")
+        await bot.until(lambda: not bot.session.parts.ground.writer.is_connected, "its end")
         await bot.until_more_cycles()
-        await bot.until(lambda: bot.session._writer.is_connected, "its return")
+        await bot.until(lambda: bot.session.parts.ground.writer.is_connected, "its return")
         await bot.until_more_cycles()
         assert bot.halt_reason == ""
-        await bot.until(lambda: bot.session._writer.lag_records < 20, "what waited")
+        await bot.until(lambda: bot.session.parts.ground.writer.lag_records < 20, "what waited")
         dsn = database.secret_dsn.reveal()
-        seq = bot.session._writer.last_written_seq
+        seq = bot.session.parts.ground.writer.last_written_seq
         connection = await asyncpg.connect(dsn)
         try:
             stored = await connection.fetchval("SELECT count(*) FROM trade_order")
@@ -153,7 +153,7 @@ async def test_f35_rows_an_older_database_lacks_are_written_again_from_the_journ
         await bot.until_more_cycles(3)
     async with await open_database(settings) as database:
         await restore(database, file, force=True)
-    assert await bench.count("execution") < len(bench.exchange.fills("main"))
+    assert await bench.count("execution") < len(bench.exchange.inquiry.fills("main"))
     async with bench.running() as again:
         await again.until_more_cycles()
     await bench.assert_whole(again)
@@ -173,7 +173,7 @@ async def test_f36_sessions_that_the_server_ends_store_every_row_once(bench):
     async with bench.running() as bot:
         sql = await bench.sql()
         for _ in range(3):
-            await bot.until(lambda: bot.session._writer.is_connected, "the database")
+            await bot.until(lambda: bot.session.parts.ground.writer.is_connected, "the database")
             ended = await sql.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE application_name = 'arbitrade' AND datname = current_database()"

@@ -82,7 +82,7 @@ async def test_f37_a_full_disk_under_the_journal_halts_and_no_order_leaves_any_m
             # One may have been on its way already; its intent was durable.
             assert bench.unwritten(bot) == set()
             assert bot.session.state().journal != "ok"
-            assert any("trading is halted" in title for _, title in bot.session.alerts_shown)
+            assert any("trading is halted" in title for _, title in bot.session.parts.outlet.recent)
             bot.session.stop("the disk is full")
             await bot.until_over()
     assert bot.error is None
@@ -98,10 +98,10 @@ async def test_f37_a_full_disk_under_the_journal_halts_and_no_order_leaves_any_m
 async def test_f37_a_full_disk_under_the_recording_is_told_and_trading_goes_on(bench):
     async with bench.running({"journal": {"record": True}}) as bot:
         await bot.until_more_cycles()
-        path = bot.session._tape.path
+        path = bot.session.parts.tape.path
         assert path is not None
         with full_disk(path):
-            await bot.until(lambda: not bot.session._tape.is_recording, "its end")
+            await bot.until(lambda: not bot.session.parts.tape.is_recording, "its end")
             await bot.until_more_cycles()
         assert bot.halt_reason == ""
         assert bot.has_alert("error: the run is no longer recorded")

@@ -10,7 +10,7 @@ differently.  A fill is booked once by its execution id, a row once by its ledge
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
 
@@ -201,10 +201,6 @@ class Ledger:
                 (Posting("wallet", asset, amount), Posting("external", asset, -amount)),
             )
         )
-
-    def unmatched_rows(self) -> Iterable[str]:
-        """Return references of trades the venue booked and we have no fill of."""
-        return [name for name, trade in self._trades.items() if trade.booked is None and trade.rows]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
 

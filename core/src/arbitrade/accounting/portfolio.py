@@ -55,7 +55,7 @@ class Portfolio:
         self.last_failure_ns = time_ns if kept.consecutive_failures else None
 
     def measured(self, now_ns: int) -> ProfitMeasured:
-        """Return it as a record."""
+        """Return the figures as the record that is written now and then."""
         return ProfitMeasured(
             dict(sorted(self.realised.items())),
             self.realised_reference,
@@ -93,7 +93,7 @@ class Portfolio:
     # ── pace ─────────────────────────────────────────────────────────────────────────────────────
 
     def on_order(self, now_ns: int) -> None:
-        """Count an order."""
+        """Count an order that is sent now, for the pace of the last minute."""
         self._sent.append(now_ns)
         # Without a limit nobody asks, and it would grow.
         self.orders_last_minute(now_ns)

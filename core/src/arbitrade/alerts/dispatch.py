@@ -1,4 +1,4 @@
-"""Alerts: the way to the sinks, and core's own sink, the log, which is always there."""
+"""Brings alerts to the sinks: a queue and a task for each."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ class Alerts:
     Args:
         sinks: Where alerts go.
         limit: Alerts waiting per sink; the oldest is dropped, and counted, when one more comes.
+        timeout_s: A delivery that takes longer is given up and counted as failed.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Alerts:
             queue.put_nowait(alert)
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver what is raised, with a task for each sink, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for sink, queue in self._queues:
                 group.create_task(self._deliver(sink, queue), name=f"alerts {sink.name}")

@@ -98,6 +98,6 @@ def list_(line: "CommandLine", account: str | None, last: int, as_json: bool) ->
 
 def _entries(line: "CommandLine", account: str | None) -> "list[AuditEntry]":
     async def read(repositories: "Repositories") -> "list[AuditEntry]":
-        return [entry async for entry in repositories.audit(account)]
+        return [entry async for entry in repositories.events.audit_entries(account)]
 
     return read_history(line, read)

@@ -1,9 +1,10 @@
 """What commands share: the folder of the settings, the plugins, the settings themselves."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arbitrade.config import Settings
 from arbitrade.config.layers import SETTINGS_FILE, config_folder
@@ -12,6 +13,10 @@ from arbitrade.errors import ConfigError
 from arbitrade.plugins import PluginRegistry, discover
 from arbitrade.plugins.choice import read_choice
 from arbitrade.plugins.discovery import installed_names
+
+if TYPE_CHECKING:
+    from arbitrade.api import Tables
+    from arbitrade.api.history import History
 
 
 class CommandLine:
@@ -78,3 +83,24 @@ class CommandLine:
         )
         registry.configure(settings)
         return settings
+
+    def with_database[T](self, plugin: str, work: "Callable[[History, Tables], Awaitable[T]]") -> T:
+        """Open the database, let a plugin's command use it, close it; return what `work` does.
+
+        Args:
+            plugin: Name of the plugin, whose tables these are.
+            work: Is handed what services are.
+
+        Raises:
+            DatabaseError: There is none yet, it can't be reached, or its tables are not up to date.
+        """
+        from arbitrade.cli.history import with_database
+        from arbitrade.store.plugin_tables import PluginTables
+        from arbitrade.store.repositories import Repositories
+
+        return with_database(
+            self,
+            lambda database: work(
+                Repositories(database.connection), PluginTables(database.connection).of(plugin)
+            ),
+        )

@@ -132,7 +132,7 @@ def trades(
     """
 
     async def read(found: "Repositories") -> AsyncIterator[Line]:
-        async for one in found.executions(account, begin=begin, end=end):
+        async for one in found.cycles.all_executions(account, begin=begin, end=end):
             yield _trade(one)
 
     _write(line, out, force, TRADES, read)
@@ -160,7 +160,7 @@ def ledger(
     """
 
     async def read(found: "Repositories") -> AsyncIterator[Line]:
-        async for one in found.postings(account, begin=begin, end=end):
+        async for one in found.money.postings(account, begin=begin, end=end):
             yield _posting(one)
 
     _write(line, out, force, LEDGER, read)

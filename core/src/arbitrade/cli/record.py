@@ -1,7 +1,6 @@
 """`arbitrade record`: write the market down."""
 
 import difflib
-import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from arbitrade.config import Settings
     from arbitrade.models import Instruments
     from arbitrade.protocols import Venue
-    from arbitrade.recording.session import RecordReport, RecordSession
+    from arbitrade.recording.session import RecordReport
 
 
 @click.command(
@@ -121,9 +120,14 @@ async def _record(
     pairs: tuple[str, ...] | None,
     seconds: float | None,
 ) -> "RecordReport":
+    from arbitrade.process.tasks import stop_on_signals
     from arbitrade.recording.session import RecordSession
     from arbitrade.recording.writer import RecordingWriter
+    from arbitrade.store.absent import no_database
+    from arbitrade.store.plugin_tables import PluginTables
+    from arbitrade.store.repositories import Repositories
 
+    absent = no_database("arbitrade record")
     chosen = settings.recording
     registry = line.registry
     writer = RecordingWriter(
@@ -141,11 +145,11 @@ async def _record(
         sinks=registry.alert_sinks(settings),
         plugins=registry.states,
     )
-    _stop_on_signals(session)
+    stop_on_signals(session.stop)
     on_terminal = sys.stderr.isatty()
     try:
         return await session.run(
-            registry.services(settings, session.view),
+            registry.services(settings, session.view, Repositories(absent), PluginTables(absent)),
             seconds=seconds,
             on_progress=_progress_line if on_terminal else _progress_log,
             progress_s=1.0 if on_terminal else 60.0,
@@ -179,18 +183,6 @@ def _check(venue: str, pairs: Collection[str], instruments: "Instruments") -> No
     near = difflib.get_close_matches(unknown[0], list(instruments), n=3)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     raise UsageError(f"--pairs: {venue} has no {', '.join(unknown)}{hint}")
-
-
-def _stop_on_signals(session: "RecordSession") -> None:
-    """End in good order on Ctrl-C and SIGTERM, also where the event loop can't wait for signals."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, session.stop)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(session.stop))
 
 
 def _progress_line(report: "RecordReport") -> None:

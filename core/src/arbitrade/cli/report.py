@@ -59,16 +59,14 @@ def report(
 
 
 async def _last(found: "Repositories", account: str | None, limit: int) -> "list[RunSummary]":
-    return [await found.summary(run) for run in await found.runs(account, limit)]
+    return [await found.runs.summary(run) for run in await found.runs.latest(account, limit)]
 
 
 async def _tell(
     found: "Repositories", name: str | None, account: str | None, with_cycles: bool, with_legs: bool
 ) -> "RunReport":
-    from arbitrade.store.report import gather_report
-
-    run = await found.find_run(name, account)
-    return await gather_report(found, run, with_cycles=with_cycles, with_legs=with_legs)
+    run = await found.runs.find(name, account)
+    return await found.report(run, with_cycles=with_cycles, with_legs=with_legs)
 
 
 def _run_lines(runs: "list[RunSummary]") -> Iterator[str]:

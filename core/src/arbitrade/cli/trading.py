@@ -1,9 +1,7 @@
 """What `run` and `demo` share: one session, its signals, what it shows, what it leaves."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +11,7 @@ if TYPE_CHECKING:
     from arbitrade.api import BotState
     from arbitrade.config import Settings
     from arbitrade.plugins import PluginRegistry
+    from arbitrade.protocols import Service
     from arbitrade.trading.run.outcome import RunOutcome
     from arbitrade.trading.run.session import TradingSession
 
@@ -28,10 +27,12 @@ async def trade(
     is_quiet: bool,
 ) -> "RunOutcome":
     """Run a session with the plugins' services, shown on a terminal, logged elsewhere."""
+    from arbitrade.process.tasks import stop_on_signals
+
     stop_on_signals(session.stop)
     if is_quiet or not sys.stderr.isatty():
         return await session.run(
-            lambda bot: registry.services(settings, bot),
+            lambda bot: _services(bot, registry, settings),
             seconds=seconds,
             on_state=_write,
             every_s=_LOG_EVERY_S,
@@ -43,19 +44,15 @@ async def trade(
     console = Console(stderr=True)
     with HeldBackLog():
         return await session.run(
-            lambda bot: [*registry.services(settings, bot), LiveView(bot, console)],
+            lambda bot: [*_services(bot, registry, settings), LiveView(bot, console)],
             seconds=seconds,
         )
 
 
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """End in good order on Ctrl-C and SIGTERM; the second one ends sooner."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+def _services(
+    bot: "TradingSession", registry: "PluginRegistry", settings: "Settings"
+) -> "Sequence[Service]":
+    return registry.services(settings, bot, bot.database.history, bot.database.tables)
 
 
 def _write(state: "BotState") -> None:
@@ -105,12 +102,10 @@ def _market(report: "RunOutcome") -> list[str]:
 
 
 def _difference(report: "RunOutcome") -> str:
-    from arbitrade.models import Mode
-
     wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]
     if wrong:
         return "differs from the venue's by " + ", ".join(wrong)
-    if report.state.mode is not Mode.LIVE:
+    if not report.has_venue_ledger:
         return "adds up; paper has no venue's to agree with"
     if not report.ledger:
         return "not begun: the venue was never asked for its balances"

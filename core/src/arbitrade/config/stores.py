@@ -39,7 +39,7 @@ class SecretStore(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """What messages call the store."""
 
     def find(self, name: str) -> Secret | None:
         """Return a secret, None if it isn't here."""
@@ -192,7 +192,7 @@ class VaultStore:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """What messages call the store."""
         return f"vault {self._path.name}"
 
     def names(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class ControlClient:
         return self._ask(messages.Request(1, "state"))
 
     def state(self) -> "BotState":
-        """Return the state."""
+        """Return everything about the bot as it is now."""
         return read_state(self.state_json())
 
     def updates(self, every_s: float = 1.0) -> "Iterator[BotState]":
@@ -130,7 +130,7 @@ class ControlClient:
 
 
 class _Line:
-    """A connection, line by line."""
+    """A connection to the bot, over which requests and answers go line by line."""
 
     def __init__(self, endpoint: Endpoint, subject: str, connection: "socket.socket") -> None:
         self._endpoint = endpoint

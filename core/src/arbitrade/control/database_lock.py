@@ -129,7 +129,7 @@ class DatabaseLock:
             await self._pause()
 
     async def release(self) -> None:
-        """Give it back.  Idempotent."""
+        """Give the lock back.  Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.remove_termination_listener(self._on_terminated)

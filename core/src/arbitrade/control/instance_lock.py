@@ -68,7 +68,7 @@ class InstanceLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether we have it."""
+        """Whether this process has the locks now."""
         return bool(self._held)
 
     def acquire(self) -> None:
@@ -98,7 +98,7 @@ class InstanceLock:
         self._write_holder()
 
     def release(self) -> None:
-        """Give it back.  Idempotent."""
+        """Give the locks back, the last taken first.  Idempotent."""
         held, self._held = self._held, []
         for name in self._names if held else ():
             with suppress(OSError):
@@ -107,12 +107,12 @@ class InstanceLock:
             lock.release()
 
     def __enter__(self) -> "InstanceLock":
-        """Acquire."""
+        """Take the locks, as `acquire` does."""
         self.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release."""
+        """Give the locks back, as `release` does."""
         self.release()
 
     def _take(self, name: str) -> FileLock:

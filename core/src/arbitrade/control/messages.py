@@ -43,7 +43,16 @@ _MOST_ARGUMENTS, _LONGEST_TEXT = 64, 4096
 
 @attrs.frozen
 class Request:
-    """One request, checked."""
+    """A request that was read and fits: known, and no longer than it may be.
+
+    Args:
+        id: Chosen by the client; the answer has the same.
+        ask: What is wanted.
+        every_s: For `subscribe`: how often the state comes.
+        name: For `command`: which.
+        arguments: For `command`.
+        token: Proves that the client may ask.
+    """
 
     id: int
     ask: Ask

@@ -60,7 +60,6 @@ class CompiledEngine(Engine):
         self._is_called = False
         """Whether a detector without a compiled stage wants to see every verified message."""
         self._left_to_python = 0
-        self.episodes.on_alive = self._on_alive
 
     # ── the hot path ─────────────────────────────────────────────────────────────────────────────
 
@@ -284,7 +283,7 @@ class CompiledEngine(Engine):
         for book in self.books.values():
             self._watch(book)
 
-    def _on_alive(self, symbol: str, is_alive: bool) -> None:
+    def _follow_alive(self, symbol: str, is_alive: bool) -> None:
         book = self.books.get(symbol)
         if book is not None:
             self._watch(book)

@@ -35,7 +35,7 @@ class LevelStore(Protocol):
         """Return the venue's time of its last message."""
 
     def stamp(self, slot: int, timestamp: str | None) -> None:
-        """Set that time."""
+        """Set the venue's time of its last message; `ValueError` if the text is too long."""
 
 
 class CompiledSide(BookSide):
@@ -116,7 +116,7 @@ class CompiledBook(OrderBook):
 
     @property
     def slot(self) -> int:
-        """Its place in the loop."""
+        """The place of this book in the loop's memory."""
         return self._slot
 
     @property
@@ -163,7 +163,7 @@ class CompiledBook(OrderBook):
 
     @property
     def bids(self) -> BookSide:
-        """The bids."""
+        """The bids: those in the loop, or the slow path's while the book is with it."""
         return self._bids if self._plain is None else self._plain.bids
 
     @bids.setter
@@ -172,7 +172,7 @@ class CompiledBook(OrderBook):
 
     @property
     def asks(self) -> BookSide:
-        """The asks."""
+        """The asks: those in the loop, or the slow path's while the book is with it."""
         return self._asks if self._plain is None else self._plain.asks
 
     @asks.setter
@@ -190,7 +190,7 @@ class CompiledBook(OrderBook):
     # ── the slow path's changes ──────────────────────────────────────────────────────────────────
 
     def load(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Become a snapshot."""
+        """Take the levels of a snapshot in place of what is there."""
         book = OrderBook(self.instrument, self.depth)
         book.load(bids, asks)
         self._keep(book)
@@ -206,7 +206,7 @@ class CompiledBook(OrderBook):
         return changed
 
     def clear(self) -> None:
-        """Forget every level."""
+        """Remove every level of both sides."""
         self.load((), ())
 
     def retire(self) -> None:

@@ -24,6 +24,7 @@ from arbitrade.models import (
     BookUnreadable,
     Changed,
     ConnectionLost,
+    Episode,
     Instrument,
     Instruments,
     InstrumentsChanged,
@@ -55,7 +56,7 @@ def _log() -> "structlog.stdlib.BoundLogger":
 
 
 def _ignore(symbol: str) -> None:
-    """Nobody to tell."""
+    """Stand for `on_out_of_sync` while no feed is there that could resubscribe."""
 
 
 @attrs.frozen
@@ -82,6 +83,9 @@ class Tally:
 class Engine:
     """Takes frames, keeps books, asks detectors.
 
+    Large because all that lies between a frame and its opportunities is read in one place, and the
+    compiled engine takes its parts over one by one.
+
     Args:
         venue: Whose frames these are.
         make_detectors: Builds the detectors once the instruments are known.
@@ -93,6 +97,7 @@ class Engine:
             anew; None for no limit.
         clock: Tells the lag.
         on_out_of_sync: Called with the symbol of each book that needs a fresh snapshot.
+        on_episode_end: Called with each stretch of an opportunity's life, once it is over.
     """
 
     hot_path = "interpreted"
@@ -108,6 +113,7 @@ class Engine:
         max_crossed_s: float | None = None,
         clock: Clock | None = None,
         on_out_of_sync: Callable[[str], None] = _ignore,
+        on_episode_end: Callable[[Episode], None] | None = None,
     ) -> None:
         self._venue = venue
         self._decoder = venue.make_decoder()
@@ -126,7 +132,7 @@ class Engine:
         self.on_out_of_sync = on_out_of_sync
         self.instruments: Instruments | None = None
         self.books: dict[str, OrderBook] = {}
-        self.episodes = Episodes()
+        self.episodes = Episodes(on_episode_end, self._follow_alive)
         self._latency = Latency(timer_overhead_ns())
         self._sizing_latency = Latency(self._latency.overhead_ns)
         self.position = 0
@@ -182,6 +188,7 @@ class Engine:
         is_tradable = self._is_tradable(book) if changed or not book.tradable else True
         if is_tradable:
             if not book.tradable:
+                # The gate opens: detectors saw nothing of it while it was shut, so all is news.
                 book.tradable = True
                 changed = Changed.BOTH
                 self._crossed_since.pop(book.symbol, None)
@@ -209,6 +216,9 @@ class Engine:
         except Exception as error:
             raise self._failure(error) from error
         return chain.from_iterable(found) if found else _NOTHING
+
+    def _follow_alive(self, symbol: str, is_alive: bool) -> None:
+        """Take that a pair has opportunities, or none any more."""
 
     def _is_tradable(self, book: OrderBook) -> bool:
         return (
@@ -476,7 +486,7 @@ class Engine:
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """The detectors at work."""
+        """The detectors that are asked now; a swap of plugins replaces them."""
         return self._detectors
 
     @property

@@ -41,7 +41,7 @@ class Episodes:
     ) -> None:
         self._alive: dict[str, dict[str, _Life]] = {}
         self.on_end = on_end
-        self.on_alive = on_alive
+        self._on_alive = on_alive
         self.begun = 0
         self.by_key: Counter[str] = Counter()
 
@@ -84,8 +84,8 @@ class Episodes:
         life = _Life(key, symbols, timestamp, timestamp, opportunity.edge_bps, opportunity.profit)
         for symbol in symbols:
             lives = self._alive.setdefault(symbol, {})
-            if not lives and self.on_alive is not None:
-                self.on_alive(symbol, True)
+            if not lives and self._on_alive is not None:
+                self._on_alive(symbol, True)
             lives[key] = life
         self.begun += 1
         self.by_key[key] += 1
@@ -96,8 +96,8 @@ class Episodes:
             del lives[life.key]
             if not lives:
                 del self._alive[symbol]
-                if self.on_alive is not None:
-                    self.on_alive(symbol, False)
+                if self._on_alive is not None:
+                    self._on_alive(symbol, False)
         if self.on_end is not None:
             self.on_end(
                 Episode(

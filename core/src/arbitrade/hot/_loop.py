@@ -5,6 +5,8 @@
 Compiled only; `arbitrade.hot` decides whether it is used.  Decoding and verifying are the venue's
 functions, screening is the detector's; they come as capsules and share the memory laid out in
 docs/hot-path.md.  The twin that says what everything means is `arbitrade.engine.engine.Engine`.
+
+Large because it is one loop: whatever it calls has to be in the same module to be inlined.
 """
 
 import cython

@@ -47,5 +47,5 @@ class FolderLock:
         os.write(self._descriptor, b"%-20d\n" % os.getpid())
 
     def release(self) -> None:
-        """Let others write."""
+        """Give the folder up, so that another process may write to it."""
         os.close(self._descriptor)

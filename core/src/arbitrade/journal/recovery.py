@@ -68,7 +68,7 @@ class Scan:
     torn: TornTail | None = None
 
     def add(self, frame: Frame, length: int) -> None:
-        """Count one frame."""
+        """Count a whole frame; one without a payload stands for records that were lost."""
         self.size += length
         self.spool.add(frame.last, length)
         if frame.payload is None:

@@ -46,7 +46,7 @@ class CommitTimes:
         self._times_ns: deque[int] = deque(maxlen=_KEPT)
 
     def add(self, time_ns: int) -> None:
-        """Count one commit."""
+        """Count a commit and note how long it took."""
         self.count += 1
         self._times_ns.append(time_ns)
 

@@ -86,7 +86,7 @@ class LegQuote:
 
     @property
     def order(self) -> PlannedOrder:
-        """The order it would be."""
+        """The order this leg would be sent as."""
         return PlannedOrder(self.symbol, self.side, self.quantity, self.limit_price)
 
 
@@ -141,7 +141,7 @@ class Flip:
 
     @property
     def change(self) -> Decimal:
-        """How far it is, signed."""
+        """How far the current value is from the one needed, with its sign."""
         return self.needed - self.current
 
 

@@ -1,7 +1,7 @@
 """Asks plugins, and checks what they answer."""
 
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import pluggy
@@ -11,6 +11,9 @@ from arbitrade.errors import ArbitradeError, PluginError
 from arbitrade.plugins.plugin import CORE
 from arbitrade.plugins.roles import role_problems
 from arbitrade.plugins.scope import scoped
+
+if TYPE_CHECKING:
+    from arbitrade.api import TablesByPlugin
 
 
 def contributions(
@@ -52,6 +55,8 @@ def answers(
         settings = handed.get("settings")
         if isinstance(settings, Settings):
             handed["settings"] = scoped(settings, owner)
+        if "tables" in handed:
+            handed["tables"] = cast("TablesByPlugin", handed["tables"]).of(owner)
         try:
             answer = implementation.function(*(handed[a] for a in implementation.argnames))
         except ArbitradeError:

@@ -19,7 +19,7 @@ from arbitrade.plugins.plugin import CORE, Plugin
 from arbitrade.plugins.registry import PluginRegistry
 from arbitrade.plugins.scope import WatchedSettings
 from arbitrade.plugins.trials.detectors import SAMPLE
-from arbitrade.plugins.trials.whole import make, trials
+from arbitrade.plugins.trials.whole import make, services_of, trials
 from arbitrade.protocols import Executor
 from arbitrade.risk.quiet import QuietView
 
@@ -147,7 +147,7 @@ def _checks(
     yield "detectors", lambda: alone.detectors(settings, instruments, only=only)
     yield "risk rules", lambda: alone.risk_rules(settings, instruments, QuietView(), only=only)
     yield "alert sinks", lambda: alone.alert_sinks(settings, only=only)
-    yield "services", lambda: alone.services(settings, SampleView(), only=only)
+    yield "services", lambda: services_of(alone, settings, SampleView(), only)
     yield "venue", venue
     yield "simulation", simulation
     yield "executor", executor

@@ -40,7 +40,8 @@ from arbitrade.protocols import (
 )
 
 if TYPE_CHECKING:
-    from arbitrade.api import View
+    from arbitrade.api import TablesByPlugin, View
+    from arbitrade.api.history import History
     from arbitrade.models import Instruments
 
 
@@ -231,11 +232,24 @@ class PluginRegistry(PluginSelection):
         )
 
     def services(
-        self, settings: Settings, view: "View", *, only: str | None = None
+        self,
+        settings: Settings,
+        view: "View",
+        history: "History",
+        tables: "TablesByPlugin",
+        *,
+        only: str | None = None,
     ) -> tuple[Service, ...]:
         """Return the services of all enabled plugins, or of `only` one."""
         return self._register(
-            "arbitrade_register_services", "services", Service, only, settings=settings, view=view
+            "arbitrade_register_services",
+            "services",
+            Service,
+            only,
+            settings=settings,
+            view=view,
+            history=history,
+            tables=tables,
         )
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────

@@ -162,12 +162,8 @@ class PluginSelection:
         Raises:
             PluginError: It does not work, is not allowed, or is behind a feature flag that is off.
         """
-        plugin = self[name]
-        if self.state(name) is PluginState.ENABLED:
+        if not self.check_swap(name, "enabled"):
             return False
-        obstacle = self.obstacle(name)
-        if obstacle is not None:
-            raise PluginError(f"{plugin.label} can't be enabled: {obstacle}")
         before = self._decisions[name]
         self._decide_anew(name, Decision(True))
         try:
@@ -186,16 +182,29 @@ class PluginSelection:
         Raises:
             PluginError: It is core, without which nothing works.
         """
-        plugin = self[name]
-        if plugin.name == CORE:
-            raise PluginError("core can't be disabled: it is what the other plugins plug into")
-        if self.state(name) is PluginState.DISABLED:
+        if not self.check_swap(name, "disabled"):
             return False
         contributed = self.contributed(name)
         self._decide_anew(name, Decision(False, "disabled while running"))
         self._forget(name)
         self._announce(PluginToggled(name, False, contributed))
         return True
+
+    def check_swap(self, name: str, state: str) -> bool:
+        """Return whether `enable` or `disable` would change a plugin.
+
+        Raises:
+            PluginError: It can't be `enabled` or `disabled`, or there is none of this name.
+        """
+        plugin = self[name]
+        if state == "enabled":
+            obstacle = self.obstacle(name)
+            if self.state(name) is not PluginState.ENABLED and obstacle is not None:
+                raise PluginError(f"{plugin.label} can't be enabled: {obstacle}")
+            return self.state(name) is not PluginState.ENABLED
+        if plugin.name == CORE:
+            raise PluginError("core can't be disabled: it is what the other plugins plug into")
+        return self.state(name) is not PluginState.DISABLED
 
     def obstacle(self, name: str) -> str | None:
         """Return why a plugin can't be enabled, None when it can."""

@@ -37,4 +37,4 @@ class Service(Protocol):
         """Unique among the services of a run."""
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; one that raises is reported, and the rest goes on."""

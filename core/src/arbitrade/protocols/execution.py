@@ -30,7 +30,7 @@ class Ticket(Protocol):
 
     @property
     def client_id(self) -> str:
-        """Ours."""
+        """Our own id of the order; the venue knows the order by it too."""
 
     @property
     def order(self) -> PlannedOrder:
@@ -42,7 +42,7 @@ class Ticket(Protocol):
 
     @property
     def filled_quantity(self) -> Decimal:
-        """In base."""
+        """What was filled so far, in base."""
 
     @property
     def spent(self) -> Decimal:

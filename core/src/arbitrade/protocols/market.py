@@ -95,7 +95,7 @@ class Feed(Protocol):
 
 
 class Venue(Protocol):
-    """An exchange adapter."""
+    """An exchange adapter: makes what reads its frames, and checks its books."""
 
     @property
     def name(self) -> str:

@@ -18,6 +18,8 @@ class RiskView(Protocol):
 
     Everything is as of the event being handled.  Amounts "in the reference asset" are valued at the
     books as they are, `risk.reference_asset` says in what.
+
+    Large because each fact a rule may go by is one member, and a rule asks for few of them.
     """
 
     @property
@@ -34,7 +36,7 @@ class RiskView(Protocol):
 
     @property
     def fees(self) -> FeeSchedule:
-        """What orders cost."""
+        """What orders cost, pair by pair, as a fraction of the notional."""
 
     @property
     def trading_state(self) -> TradingState:

@@ -266,6 +266,7 @@ def _top_level(line: bytes) -> dict[str, str]:
             if text[at] != ":":
                 raise MessageError(f"not JSON at character {at + 1}: {text[:60]!r}")
             start = _skip(text, at + 1)
+            # Decoded only to see where it ends: the value itself would have lost digits.
             _, end = decoder.raw_decode(text, start)
             spans[key] = text[start:end]
             at = _skip(text, end)

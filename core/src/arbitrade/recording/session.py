@@ -13,7 +13,8 @@ from arbitrade.book import BookState
 from arbitrade.engine.assembly import make_engine
 from arbitrade.errors import ArbitradeError, RecordingError
 from arbitrade.models import Alert, ConnectionLost, Instruments, Opportunity, Severity
-from arbitrade.protocols import AlertSink, Detector, Service, Venue
+from arbitrade.process.tasks import first_of, guarded, stopped_or_after
+from arbitrade.protocols import AlertSink, Detector, Feed, Service, Venue
 from arbitrade.recording.recorder import Recorder
 from arbitrade.recording.writer import RecordingWriter
 
@@ -80,10 +81,15 @@ class RecordSession:
         self._writer = writer
         self._alerts = Alerts(sinks)
         self._plugins = plugins
-        self._engine = make_engine(venue, _no_detectors, _no_act, max_crossed_s=max_crossed_s)
+        self._engine = make_engine(
+            venue,
+            _no_detectors,
+            _no_act,
+            max_crossed_s=max_crossed_s,
+            on_out_of_sync=lambda symbol: self._feed.resync(symbol),
+        )
         self._recorder = Recorder(venue, self._engine, writer, self._on_failure, self._on_lost)
-        self._feed = venue.make_feed(choose, self._recorder)
-        self._engine.on_out_of_sync = self._feed.resync
+        self._feed: Feed = venue.make_feed(choose, self._recorder)
         self._stop = asyncio.Event()
         self._failure: RecordingError | None = None
         self._started_at = datetime.now(UTC)
@@ -92,11 +98,11 @@ class RecordSession:
 
     @property
     def view(self) -> View:
-        """What services may see."""
+        """What services may see: this session, by `status` alone."""
         return self
 
     def stop(self) -> None:
-        """End in good order, soon."""
+        """Have `run` end in good order; it returns a moment later."""
         self._stop.set()
 
     async def run(
@@ -120,14 +126,14 @@ class RecordSession:
                     group.create_task(self._alerts.run(), name="alerts"),
                     group.create_task(self._flush(), name="flush"),
                     group.create_task(self._report(on_progress, progress_s), name="progress"),
-                    *(group.create_task(_guarded(s), name=f"service {s.name}") for s in services),
+                    *(group.create_task(guarded(s), name=f"service {s.name}") for s in services),
                 ]
-                await self._until_stopped(seconds)
+                await stopped_or_after(self._stop, seconds)
                 await self._alerts.drain(_DRAIN_S)
                 for task in tasks:
                     task.cancel()
         except* ArbitradeError as group_error:
-            raise _first(group_error) from None
+            raise first_of(group_error) from None
         finally:
             self._writer.close()
         if self._failure is not None:
@@ -177,13 +183,6 @@ class RecordSession:
             plugins=self._plugins(),
         )
 
-    async def _until_stopped(self, seconds: float | None) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            return
-
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_S)
@@ -215,29 +214,9 @@ class RecordSession:
         )
 
 
-async def _guarded(service: Service) -> None:
-    """Run a service; one that raises must not take the recording with it."""
-    try:
-        await service.run()
-    except ArbitradeError as error:
-        log.error(  # noqa: TRY400 - says what to do; a traceback would only hide that
-            "service.failed", service=service.name, error=str(error)
-        )
-    except Exception as error:
-        log.exception("service.failed", service=service.name, error=str(error))
-
-
 def _no_detectors(instruments: Instruments) -> tuple[Detector, ...]:
     return ()
 
 
 def _no_act(opportunities: Sequence[Opportunity], position: int) -> None:
     """Nothing is detected while recording."""
-
-
-def _first(group: BaseExceptionGroup[ArbitradeError]) -> ArbitradeError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ArbitradeError)
-    return error

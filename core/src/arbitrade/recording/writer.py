@@ -223,7 +223,7 @@ class _PlainSink:
         return len(content)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: this file holds nothing back."""
 
     def close(self) -> None:
         try:

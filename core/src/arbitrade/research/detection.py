@@ -124,7 +124,7 @@ class Detection:
         engine.episodes.on_end = self._on_episode
 
     def run(self, reader: RecordingReader, on_progress: Callable[[], None] | None = None) -> None:
-        """Detection every line.
+        """Take every line.
 
         Args:
             reader: The recording.

@@ -121,15 +121,14 @@ class RiskGate:
                 refused: object = check(opportunity)
                 if refused is not None:
                     return self._refusal(name, refused)
-                if maximum_input is not None:
-                    cap: object = maximum_input(opportunity)
-                    if cap is not None:
-                        # What is in order is seen at a glance; comparing a NaN raises.
-                        if not isinstance(cap, Decimal) or not ZERO < cap < _INFINITE:
-                            self._checked_cap(name, cap)
-                            return _nothing_in(name, opportunity)
-                        if smallest is None or cap < smallest:
-                            smallest, binding = cap, name
+                cap: object = None if maximum_input is None else maximum_input(opportunity)
+                if cap is not None:
+                    # What is in order is seen at a glance; comparing a NaN raises.
+                    if not isinstance(cap, Decimal) or not ZERO < cap < _INFINITE:
+                        self._checked_cap(name, cap)
+                        return _nothing_in(name, opportunity)
+                    if smallest is None or cap < smallest:
+                        smallest, binding = cap, name
                 if failures:
                     failures.pop(name, None)
         except Exception as error:

@@ -52,12 +52,12 @@ class LimitBook:
 
     @property
     def limits(self) -> RiskLimits:
-        """What holds now."""
+        """The limits that hold now; a cycle keeps those it began with."""
         return self._limits
 
     @property
     def version(self) -> int:
-        """How often they were changed."""
+        """How often the limits were changed since the start; 0 for those of the settings."""
         return self._version
 
     @property

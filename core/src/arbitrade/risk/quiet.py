@@ -54,7 +54,7 @@ class QuietView:
         return None
 
     def available(self, asset: str) -> Decimal:
-        """Return 0."""
+        """Return 0: there is nothing to trade with."""
         return ZERO
 
     def value(self, asset: str, amount: Decimal) -> Decimal | None:
@@ -62,13 +62,13 @@ class QuietView:
         return amount if asset == self.limits.reference_asset else None
 
     def is_open(self, key: str) -> bool:
-        """Return False."""
+        """Return False: nothing is under way."""
         return False
 
     def exposure(self, asset: str) -> Decimal:
-        """Return 0."""
+        """Return 0: nothing is under way."""
         return ZERO
 
     def failed_at_ns(self, key: str) -> int | None:
-        """Return None."""
+        """Return None: nothing has failed."""
         return None

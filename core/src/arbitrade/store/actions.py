@@ -275,7 +275,6 @@ PROFIT = _insert(
 )
 PROFIT_BY_ASSET = _insert("profit_by_asset", "run account seq at asset realised", is_copied=True)
 BALANCE_KEPT = _insert("balance_snapshot", "run account seq at asset balance", is_copied=True)
-REPAIR = _insert("journal_repair", "run account seq at what")
 RUN_ENDED = Action(
     "run",
     (),
@@ -324,7 +323,6 @@ ORDER_OF_ACTIONS = (
     PROFIT,
     PROFIT_BY_ASSET,
     BALANCE_KEPT,
-    REPAIR,
     RUN_ENDED,
     UNKNOWN,
     REJECTED,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import asyncpg
 import orjson
 
-from arbitrade.errors import DatabaseError
+from arbitrade.errors import DatabaseError, DatabaseUnavailableError
 from arbitrade.models.migrations import MigrationSeries
 from arbitrade.secrets import Secret
 from arbitrade.store.embedded.server import EmbeddedPostgres
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _APPLICATION = "arbitrade"
 _OLDEST_VERSION = 140_000
 _CONNECT_TIMEOUT_S, _CLOSE_TIMEOUT_S = 15.0, 10.0
+_BUSY_S = 10.0
 
 
 class Database:
@@ -60,6 +61,20 @@ class Database:
     def is_embedded(self) -> bool:
         """Whether the server is our own."""
         return self.embedded is not None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.Connection"]:
+        """Take a connection of the pool for a short while; a query that takes long is given up.
+
+        Raises:
+            DatabaseUnavailableError: None can be made, or all have been in use for ten seconds.
+        """
+        with database_errors(self.dsn):
+            connection = await self._acquire()
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["asyncpg.Connection"]:
@@ -111,6 +126,17 @@ class Database:
             if self.embedded is not None:
                 await self.embedded.stop()
 
+    async def _acquire(self) -> "asyncpg.Connection":
+        try:
+            return await self.pool.acquire(timeout=_BUSY_S)
+        except TimeoutError:
+            if self.pool.get_size() < self.pool.get_max_size():
+                raise  # it is the server that doesn't answer
+            raise DatabaseUnavailableError(
+                f"{self.dsn}: all {self.pool.get_size()} connections have been in use for "
+                f"{_BUSY_S:g} s; try again, or raise database.pool_size"
+            ) from None
+
     async def __aenter__(self) -> Self:
         """Return it, connected as it is."""
         return self
@@ -121,7 +147,7 @@ class Database:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the connections and give the server up, as `close` does."""
         await self.close()
 
 

@@ -289,10 +289,6 @@ def _balances_kept(of: Origin, record: records.BalancesKept) -> Iterator[Step]:
         yield actions.BALANCE_KEPT, (of.run, of.account, of.seq, of.at, asset, amount)
 
 
-def _repair(of: Origin, record: records.Corrected) -> Iterator[Step]:
-    yield actions.REPAIR, (of.run, of.account, of.seq, of.at, record.what)
-
-
 def _cycle_needed(of: Origin, cycle: int) -> Iterator[Step]:
     if cycle:
         yield actions.CYCLE_NEEDED, (of.run, cycle, of.account, of.at)
@@ -332,5 +328,4 @@ _MAPPERS: dict[type[Any], Callable[[Origin, Any], Iterator[Step]]] = {
     records.LatencyMeasured: _latency,
     records.ProfitMeasured: _profit,
     records.BalancesKept: _balances_kept,
-    records.Corrected: _repair,
 }

@@ -1,19 +1,22 @@
-"""The figures of a run, computed in the database: what it won and cost, where the edge went."""
+"""The figures of a run, computed in the database: what it won and cost, where the edge went.
+
+Ratios are rounded to eight decimals; everything else is exact.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
+import attrs
 
-from arbitrade.api.history import RunMetrics
-from arbitrade.store.repositories import ATTRIBUTION_NAMES, Repositories
+from arbitrade.api.history import FunnelStep, LatencyView, RunMetrics
+from arbitrade.models import Attribution
+from arbitrade.store.reading import Reader, run_id, value_of
 
-__all__ = ["RunMetrics", "run_metrics"]
+__all__ = ["ATTRIBUTION_NAMES", "run_funnel", "run_latencies", "run_metrics"]
 
-RATIO_DIGITS = 8
-"""Decimals of ratios; everything else is exact."""
-
+ATTRIBUTION_NAMES = tuple(field.name for field in attrs.fields(Attribution))
+"""Expected, realised, then the terms in the order of the journey."""
 
 _CYCLES = """
     SELECT count(*) FILTER (WHERE is_traded) AS traded,
@@ -60,43 +63,71 @@ _EXECUTIONS = """
 """
 
 
-async def run_metrics(pool: "asyncpg.Pool", run: str) -> RunMetrics:
-    """Return the figures of a run, all from one moment of the database."""
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        repositories = Repositories(connection)
-        states = await connection.fetch(
-            "SELECT state, count(*) FROM cycle WHERE run = $1 GROUP BY state ORDER BY state", run
-        )
-        cycles = await connection.fetchrow(_CYCLES, run)
-        flows = await connection.fetch(_FLOWS, run)
-        expected = await connection.fetch(_EXPECTED, run)
-        attribution = await connection.fetch(_ATTRIBUTION, run)
-        filled = await connection.fetchrow(_FILLED, run)
-        executions = await connection.fetchrow(_EXECUTIONS, run)
-        return RunMetrics(
-            cycles=dict(map(tuple, states)),
-            traded=cycles["traded"],
-            won=cycles["won"],
-            win_rate=cycles["win_rate"],
-            profit={row["asset"]: row["flow"] for row in flows},
-            residual={row["asset"]: row["residual"] for row in flows if row["residual"]},
-            profit_reference=cycles["profit_reference"],
-            fees=dict(map(tuple, await connection.fetch(_FEES, run))),
-            expected={row["start_asset"]: row["expected"] for row in expected},
-            realised={row["start_asset"]: row["realised"] for row in expected},
-            attribution={row["start_asset"]: _terms(row) for row in attribution},
-            orders=dict(map(tuple, await connection.fetch(_ORDERS, run))),
-            fully_filled=filled["fully_filled"],
-            fill_ratio=filled["fill_ratio"],
-            executions=executions["executions"],
-            anomalies=executions["anomalies"],
-            send_to_ack_us=_pair(filled["send_to_ack_us"]),
-            funnel=tuple(await repositories.funnel(run)),
-            latencies=tuple(await repositories.latencies(run)),
-        )
+_FUNNEL = """
+    SELECT outcome, rule, sum(opportunities)::bigint AS opportunities,
+           sum(sightings)::bigint AS sightings, max(best_edge_bps) AS best_edge_bps
+    FROM risk_decision WHERE run = $1 GROUP BY outcome, rule
+    ORDER BY opportunities DESC, outcome, rule
+"""
+# Of measurements that begin at the same time the last holds what the others do.
+_LATENCIES = """
+    SELECT name, sum(count)::bigint AS count,
+           percentile_disc(0.5) WITHIN GROUP (ORDER BY p50_us) AS p50_us,
+           max(p99_us) AS p99_us, max(maximum_us) AS maximum_us
+    FROM (SELECT DISTINCT ON (name, from_at) * FROM latency WHERE run = $1
+          ORDER BY name, from_at, at DESC, seq DESC) AS stretch
+    GROUP BY name ORDER BY name
+"""
+
+
+async def run_metrics(reader: Reader, run: str) -> RunMetrics:
+    """Return the figures of a run.
+
+    Args:
+        reader: Should see one moment, so that the figures fit together; `Reader.moment`.
+        run: Its id.
+    """
+    of = run_id(run)
+    states = await reader.rows(
+        "SELECT state, count(*) FROM cycle WHERE run = $1 GROUP BY state ORDER BY state", of
+    )
+    cycles = await reader.row(_CYCLES, of)
+    flows = await reader.rows(_FLOWS, of)
+    expected = await reader.rows(_EXPECTED, of)
+    attribution = await reader.rows(_ATTRIBUTION, of)
+    filled = await reader.row(_FILLED, of)
+    executions = await reader.row(_EXECUTIONS, of)
+    return RunMetrics(
+        cycles=dict(map(tuple, states)),
+        traded=cycles["traded"],
+        won=cycles["won"],
+        win_rate=cycles["win_rate"],
+        profit={row["asset"]: row["flow"] for row in flows},
+        residual={row["asset"]: row["residual"] for row in flows if row["residual"]},
+        profit_reference=cycles["profit_reference"],
+        fees=dict(map(tuple, await reader.rows(_FEES, of))),
+        expected={row["start_asset"]: row["expected"] for row in expected},
+        realised={row["start_asset"]: row["realised"] for row in expected},
+        attribution={row["start_asset"]: _terms(row) for row in attribution},
+        orders=dict(map(tuple, await reader.rows(_ORDERS, of))),
+        fully_filled=filled["fully_filled"],
+        fill_ratio=filled["fill_ratio"],
+        executions=executions["executions"],
+        anomalies=executions["anomalies"],
+        send_to_ack_us=_pair(filled["send_to_ack_us"]),
+        funnel=tuple(await run_funnel(reader, run)),
+        latencies=tuple(await run_latencies(reader, run)),
+    )
+
+
+async def run_funnel(reader: Reader, run: str) -> list[FunnelStep]:
+    """Return how many opportunities of a run ended how, the most frequent first."""
+    return [value_of(FunnelStep, row) for row in await reader.rows(_FUNNEL, run_id(run))]
+
+
+async def run_latencies(reader: Reader, run: str) -> list[LatencyView]:
+    """Return each latency of a run over all stretches it was measured in, by name."""
+    return [value_of(LatencyView, row) for row in await reader.rows(_LATENCIES, run_id(run))]
 
 
 def _terms(row: Any) -> Mapping[str, Decimal]:

@@ -4,23 +4,27 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from arbitrade.api.history import (
+    MAXIMUM_ROWS,
     BalanceView,
+    Cursor,
+    CycleFilter,
+    CycleView,
+    History,
     LedgerBalance,
     LedgerLine,
     RunReport,
     RunView,
 )
-from arbitrade.store.metrics import run_metrics
-from arbitrade.store.repositories import Repositories
 
-__all__ = ["LedgerLine", "RunReport", "gather_report"]
+__all__ = ["gather_report"]
 
-_ALL = 1_000_000
 _ZERO = Decimal(0)
+_COUNTERPARTS = ("opening", "trading", "fees", "rounding", "external")
+"""Accounts of the ledger that say why the wallet changed."""
 
 
 async def gather_report(
-    repositories: Repositories,
+    history: History,
     run: RunView,
     *,
     with_cycles: bool = False,
@@ -30,28 +34,39 @@ async def gather_report(
     """Return the report of a run.
 
     Args:
-        repositories: What is read.
+        history: What is asked.
         run: Which.
         with_cycles: Also every cycle.
         with_legs: Also every leg, order and fill; one question after the other, so it takes time.
         near_misses: How many opportunities that were nearly taken.
     """
-    metrics = await run_metrics(repositories.pool, run.run)
-    cycles = await repositories.cycles(run.run, limit=_ALL) if with_cycles or with_legs else []
+    metrics = await history.runs.metrics(run.run)
+    cycles = await _all_cycles(history, run.run) if with_cycles or with_legs else []
     details = []
     for cycle in cycles if with_legs else ():
-        detail = await repositories.cycle(run.run, cycle.number)
+        detail = await history.cycles.detail(run.run, cycle.number)
         if detail is not None:
             details.append(detail)
-    ledger = await repositories.ledger(run.account, run.run)
+    ledger = await history.money.ledger(run.account, run.run)
     return RunReport(
         run=run,
         metrics=metrics,
-        near_misses=tuple(await repositories.near_misses(run.run, near_misses)),
-        ledger=_ledger_lines(ledger, await repositories.balances(run.run)),
+        near_misses=tuple(await history.opportunities.near_misses(run.run, near_misses)),
+        ledger=_ledger_lines(ledger, await history.money.balances(run.run)),
         cycles=tuple(cycles),
         details=tuple(details),
     )
+
+
+async def _all_cycles(history: History, run: str) -> list[CycleView]:
+    cycles: list[CycleView] = []
+    before: Cursor | None = None
+    while True:
+        page = await history.cycles.page(CycleFilter(run=run), limit=MAXIMUM_ROWS, before=before)
+        cycles.extend(page.rows)
+        if page.next is None:
+            return cycles
+        before = page.next
 
 
 def _ledger_lines(
@@ -78,6 +93,3 @@ def _ledger_lines(
 def _negated(amount: Decimal) -> Decimal:
     """Change the sign; a minus would round to the digits of the context."""
     return amount.copy_negate() if amount else _ZERO
-
-
-_COUNTERPARTS = ("opening", "trading", "fees", "rounding", "external")

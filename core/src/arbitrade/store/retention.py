@@ -27,6 +27,17 @@ _LOCK_TIMEOUT = "2s"
 _LATE = 45
 """Days: rows older than this and still in a default partition mean that nobody looked after it."""
 
+_KEPT_BY_MONTH = """
+    SELECT c.relname
+    FROM pg_partitioned_table p
+    JOIN pg_class c ON c.oid = p.partrelid
+    JOIN pg_class rest ON rest.oid = p.partdefid AND rest.relname = c.relname || '_default'
+    JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+    WHERE p.partstrat = 'r' AND p.partnatts = 1 AND a.atttypid = 'timestamptz'::regtype
+      AND c.relnamespace = current_schema()::regnamespace
+    ORDER BY c.relname
+"""
+
 type Session = Callable[[], AbstractAsyncContextManager["asyncpg.Connection"]]
 
 log = structlog.stdlib.get_logger(__name__)
@@ -42,6 +53,8 @@ class Kept:
         deleted: Rows deleted from default partitions.
         postponed: Tables that were in use; the next time will do.
         stray: Rows in default partitions, which belong to months without one of their own.
+
+    Two are added field by field.
     """
 
     made: tuple[str, ...] = ()
@@ -49,6 +62,16 @@ class Kept:
     deleted: int = 0
     postponed: tuple[str, ...] = ()
     stray: int = 0
+
+    def __add__(self, other: "Kept") -> "Kept":
+        """Return what both came to."""
+        return Kept(
+            self.made + other.made,
+            self.dropped + other.dropped,
+            self.deleted + other.deleted,
+            self.postponed + other.postponed,
+            self.stray + other.stray,
+        )
 
 
 async def look_after(
@@ -87,12 +110,11 @@ async def look_after(
 
 
 async def partitioned_tables(connection: asyncpg.Connection) -> list[str]:
-    """Return the tables that are partitioned by time, by name."""
-    rows = await connection.fetch(
-        "SELECT c.relname FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid "
-        "WHERE c.relnamespace = current_schema::regnamespace ORDER BY c.relname"
-    )
-    return [row[0] for row in rows]
+    """Return the tables that are kept by month, by name.
+
+    A plugin may partition its tables as it likes: only those made like core's are looked after.
+    """
+    return [row[0] for row in await connection.fetch(_KEPT_BY_MONTH)]
 
 
 async def keep_history(
@@ -114,28 +136,38 @@ async def keep_history(
         on_alert: Called when this couldn't be done for long.
     """
     today = datetime.now(UTC).date() if today is None else today
-    made: list[str] = []
-    dropped: list[str] = []
-    postponed: list[str] = []
-    deleted = stray = 0
+    before = today - timedelta(days=retention_days) if retention_days else None
+    kept = Kept()
     for table in await partitioned_tables(connection):
         try:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-                made += await _make(connection, table, today)
-                if retention_days:
-                    before = today - timedelta(days=retention_days)
-                    for name, rows in await _drop(connection, table, before):
-                        deleted += rows or 0
-                        dropped += [name] if rows is None else []
+            kept += await _keep_table(connection, table, today, before)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            postponed.append(table)
-        stray += await _count_stray(connection, table, today)
-    kept = Kept(tuple(made), tuple(dropped), deleted, tuple(postponed), stray)
-    log.info("history.kept", made=len(made), dropped=len(dropped), postponed=len(postponed))
-    if stray and retention_days:
-        on_alert(_stray_alert(stray))
+            kept += Kept(postponed=(table,))
+        kept += Kept(stray=await _count_stray(connection, table, today))
+    log.info(
+        "history.kept",
+        made=len(kept.made),
+        dropped=len(kept.dropped),
+        postponed=len(kept.postponed),
+    )
+    if kept.stray and retention_days:
+        on_alert(_stray_alert(kept.stray))
     return kept
+
+
+async def _keep_table(
+    connection: asyncpg.Connection, table: str, today: date, before: date | None
+) -> Kept:
+    """Make a table's partitions and drop those that end before a day, all or nothing."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        made = await _make(connection, table, today)
+        gone = [] if before is None else await _drop(connection, table, before)
+    return Kept(
+        made=tuple(made),
+        dropped=tuple(name for name, rows in gone if rows is None),
+        deleted=sum(rows for _, rows in gone if rows is not None),
+    )
 
 
 async def check_room(

@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from typing import Any, Protocol
 
 import asyncpg
 import structlog
 
 from arbitrade.errors import ArbitradeError, JournalError
-from arbitrade.journal import JournalEntry, JournalReader, JournalStatistics
+from arbitrade.journal import JournalEntry, JournalReader
 from arbitrade.models import Alert, Severity
 from arbitrade.store.batch import Gap, Outcome, Prepared, prepare, write_batch
 from arbitrade.store.failures import CUT
@@ -46,14 +47,11 @@ class JournalSource(Protocol):
     def release(self, seq: int) -> None:
         """Take everything up to a record as stored."""
 
-    def statistics(self) -> JournalStatistics:
-        """Return how much waits."""
-
 
 class JournalWriter:
     """Writes a journal to the database until it is cancelled.
 
-    ``writer = JournalWriter(database.session, journal, JournalKey("main", identify(folder)))``
+    ``writer = JournalWriter(database.session, journal, find_key)``
 
     All of it belongs to one event loop.  Attributes tell how it stands:
 
@@ -70,7 +68,8 @@ class JournalWriter:
     Args:
         session: Opens a connection; `Database.session`.
         journal: What is written.
-        key: Whose, and which.
+        key: Whose, and which; asked for when the writing begins, once the journal's folder is
+            there.
         on_alert: Called for what an operator should know.
         revive: Called before connecting anew; `Database.revive`.
         batch: Most records of one transaction.
@@ -83,7 +82,7 @@ class JournalWriter:
         self,
         session: Session,
         journal: JournalSource,
-        key: JournalKey,
+        key: Callable[[], JournalKey],
         *,
         on_alert: Callable[[Alert], None] = lambda _: None,
         revive: Callable[[], Awaitable[None]] | None = None,
@@ -94,7 +93,7 @@ class JournalWriter:
     ) -> None:
         self._session = session
         self._journal = journal
-        self._key = key
+        self._find_key = key
         self._alert = on_alert
         self._revive = revive
         self._limit = batch
@@ -134,11 +133,6 @@ class JournalWriter:
         """Durable records that are not in the database."""
         return max(0, self._journal.durable_seq - self.last_written_seq)
 
-    @property
-    def lag_bytes(self) -> int:
-        """Bytes of the journal that wait; up to 64 KiB too high.  Some 0.3 ms."""
-        return self._journal.statistics().spool_bytes
-
     async def drain(self, timeout_s: float) -> bool:
         """Wait until everything durable now is in the database; False if that takes longer.
 
@@ -155,6 +149,10 @@ class JournalWriter:
         return True
 
     # ── the work ─────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _key(self) -> JournalKey:
+        return self._find_key()
 
     async def run(self) -> None:
         """Write until cancelled; never raises anything else but bugs of our own."""
@@ -335,7 +333,7 @@ class JournalWriter:
         self._found = max(self._found, self._journal.durable_seq)
 
     def _announce(self) -> None:
-        """Wake who waits for progress."""
+        """Wake whoever waits in `drain` for records to be written."""
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
 

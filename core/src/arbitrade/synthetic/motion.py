@@ -203,5 +203,5 @@ class Motion:
 
     @staticmethod
     def _is_priced(side: Ladder, key: int) -> bool:
-        """Bids stay above zero."""
+        """Tell whether a key is a price that may be quoted: bids stay above zero."""
         return side.sign > 0 or key < 0

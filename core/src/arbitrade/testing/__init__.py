@@ -2,6 +2,7 @@
 
 `factories`, `risk` (views for tests of risk rules), `desk` (for tests of executors) and `bot` (for
 tests of services) need nothing but core; `contracts` has a test class to subclass for each role;
-`strategies` needs Hypothesis; `postgres` has fixtures for a real database.
+`strategies` needs Hypothesis; `postgres` has fixtures for a real database, and `history` makes of
+one what services are handed.
 ``arbitrade-core[testing]`` brings what these modules import.
 """

@@ -5,6 +5,8 @@
     await store_run(connection, run)         or straight into a database
 
 Every kind of record occurs, and every way a cycle can end.
+
+Large because a little run holds one of everything, written out in the order it would happen.
 """
 
 from collections.abc import Iterable, Mapping
@@ -205,7 +207,6 @@ def _begin(little: LittleRun, mode: str, seed: int) -> None:
         little.book(f"opening:{little.run}:{asset}", "opening", lines)
     little.add(records.LimitsChanged(1, {"risk.minimum_edge_bps": "5"}, "settings"))
     little.add(records.PluginChanged("triangular", "enabled", ""))
-    little.add(records.Corrected("3 bytes of a torn record were cut off"))
     lines = (
         Posting("wallet", "EUR", Decimal("12.34")),
         Posting("external", "EUR", Decimal("-12.34")),

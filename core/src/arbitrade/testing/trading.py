@@ -20,7 +20,10 @@ from arbitrade.models import (
     OrderStatus,
     Side,
 )
+from arbitrade.process.latency import Latency
+from arbitrade.protocols import Executor
 from arbitrade.records import Record
+from arbitrade.risk.limits import LimitBook
 from arbitrade.testing.factories import Figure, Rung, make_book, make_instrument
 from arbitrade.testing.risk import make_opportunity
 from arbitrade.trading.gateways.latencies import parse_latency
@@ -31,6 +34,7 @@ from arbitrade.trading.machine.events import Execution, OrderAnswer, TimeCame, T
 from arbitrade.trading.machine.orders import TrackedOrder
 from arbitrade.trading.machine.ports import Ports
 from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.machine.state import MachineState
 from arbitrade.trading.machine.trader import Trader
 
 __all__ = ["SECOND", "START_NS", "FakeGateway", "TradingBench"]
@@ -70,6 +74,19 @@ class FakeGateway:
         """Return 0: what the books show is there."""
         return 0
 
+    def begin(self, balances: Mapping[str, Decimal]) -> None:
+        """Hold nothing: the test is the venue."""
+
+    def fail_waiting(self, reason: str) -> None:
+        """Nothing waits."""
+
+    def latencies(self) -> Mapping[str, Latency]:
+        """Return nothing."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
 
 class TradingBench:
     """A trader, its books, and everything it wrote, alerted and halted for.
@@ -81,6 +98,9 @@ class TradingBench:
         settings: Everything configured.
         run: Its UUID.
         now_ns: What time it is.
+        must_reconcile: Whether the venue has a ledger of its own to agree with.
+        paper_ms: Latency of simulated fills; None hands orders to `gateway`, which fills none.
+        paper_tell: Takes what simulated fills tell, in the trader's place.
     """
 
     def __init__(
@@ -90,52 +110,74 @@ class TradingBench:
         settings: Settings | None = None,
         run: str = "0192f0c4-7a10-7cc2-9a54-0d6a1c1f9a77",
         now_ns: int = START_NS,
+        must_reconcile: bool = False,
+        paper_ms: str | None = None,
+        paper_tell: Callable[[TradingEvent], None] | None = None,
     ) -> None:
         self.run = run
         self.now_ns = now_ns
-        self.gateway = FakeGateway()
+        self.executor: Executor = SequentialExecutor()
         self.records: list[tuple[int, str, Record]] = []
         self.alerts: list[Alert] = []
         self.halts: list[str] = []
+        self.reconciled = 0
         self.books: dict[str, OrderBook] = {}
         self.instruments = Instruments()
         for symbol, bid, ask in _MARKET:
             self.quote(symbol, [(bid, 90)], [(ask, 90)])
+        settings = settings or Settings()
         ports = Ports(
             self._write,
             self.alerts.append,
             self.halts.append,
             lambda: self.instruments,
             lambda: self.books,
+            lambda: self.executor,
+            on_reconciled=self._on_reconciled,
         )
-        self.trader = Trader(settings or Settings(), run, ports, Decisions())
+        self.state = MachineState.fresh(settings, run, ports)
+        self.gateway = FakeGateway()
+        self.paper: PaperVenue | None = None
+        if paper_ms is not None:
+            self.paper = self._make_paper(paper_ms, paper_tell or self._take_paper)
+        self.trader = Trader(
+            settings,
+            ports,
+            self.state,
+            self.gateway if self.paper is None else self.paper,
+            Decisions(),
+            LimitBook(settings.risk),
+            must_reconcile=must_reconcile,
+        )
         self.machine = self.trader.machine
-        self.machine.gateway = self.gateway
-        self.machine.executor = SequentialExecutor()
-        self.machine.is_account_ready = True
+        self.state.is_connected = True
         self.trader.at(self.now_ns)
         if balances is not None:
-            self.machine.opened_ns = self.now_ns
-            self.machine.ledger.open({a: Decimal(v) for a, v in balances.items()}, run)
+            self.state.opened_ns = self.now_ns
+            self.state.ledger.open({a: Decimal(v) for a, v in balances.items()}, run)
+        if self.paper is not None:
+            self.paper.begin(self.state.ledger.balances())
 
-    def use_paper(
-        self, latency_ms: str = "20", tell: Callable[[TradingEvent], None] | None = None
-    ) -> PaperVenue:
-        """Have orders filled by walking the books; `tell` takes events in the trader's place."""
-        machine, latency = self.machine, parse_latency(latency_ms, "test")
-        venue = PaperVenue(
-            machine.timers,
-            lambda: machine.now_ns,
-            tell or self.trader.on_event,
+    def _make_paper(self, latency_ms: str, tell: Callable[[TradingEvent], None]) -> PaperVenue:
+        """Return a venue that fills orders by walking the books."""
+        state, latency = self.state, parse_latency(latency_ms, "test")
+        return PaperVenue(
+            state.timers,
+            lambda: state.now_ns,
+            tell,
             books=lambda: self.books,
             instruments=lambda: self.instruments,
-            fees=lambda: machine.fees,
+            fees=lambda: state.fees,
             latencies=PaperLatencies(parse_latency("0", "test"), latency, latency),
             seed=1,
         )
-        venue.open(machine.ledger.balances())
-        machine.gateway = venue
-        return venue
+
+    def _take_paper(self, event: TradingEvent) -> None:
+        """Take what the simulated venue tells."""
+        self.trader.on_event(event)
+
+    def _on_reconciled(self) -> None:
+        self.reconciled += 1
 
     def _write(self, record: Record, run: str) -> int:
         self.records.append((self.now_ns, run, record))
@@ -184,7 +226,7 @@ class TradingBench:
         """Show the trader an opportunity; return the cycle it began, if it did and it lasts."""
         self.trader.at(self.now_ns)
         self.trader.on_opportunities([make_opportunity(edge_bps=270, size=size, key=key)], 0)
-        cycles = list(self.machine.cycles.values())
+        cycles = list(self.state.cycles.values())
         return cycles[-1] if cycles else None
 
     # ── the venue ────────────────────────────────────────────────────────────────────────────────
@@ -192,7 +234,7 @@ class TradingBench:
     @property
     def last(self) -> TrackedOrder:
         """The order sent last."""
-        found = self.machine.orders.find(self.gateway.sent[-1].request.client_id)
+        found = self.state.orders.find(self.gateway.sent[-1].request.client_id)
         assert found is not None
         return found
 
@@ -227,7 +269,7 @@ class TradingBench:
         amount = request.quantity if quantity is None else Decimal(quantity)
         pair = self.instruments[request.symbol]
         cost = amount * request.limit_price
-        fee = expected_fee(pair, request.side, amount, cost, self.machine.fees)
+        fee = expected_fee(pair, request.side, amount, cost, self.state.fees)
         return attrs.evolve(
             self.final(order, amount),
             exec_id=f"T-{order.client_id}-{number}",

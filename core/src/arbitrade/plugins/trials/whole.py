@@ -28,9 +28,13 @@ from arbitrade.protocols import (
     OpportunityStore,
     RiskRule,
     RiskView,
+    Service,
     Venue,
 )
 from arbitrade.risk.quiet import QuietView
+from arbitrade.store.absent import no_database
+from arbitrade.store.plugin_tables import PluginTables
+from arbitrade.store.repositories import Repositories
 
 if TYPE_CHECKING:
     from arbitrade.api import View
@@ -75,13 +79,21 @@ def trials(
             yield f"executor {called_}", _quietly(partial(try_executor, executor))
     for sink in alone.alert_sinks(settings, only=name):
         yield f"alert sink {sink.name}", _quietly(partial(try_sink, sink))
-    for service in alone.services(settings, view, only=name):
+    for service in services_of(alone, settings, view, name):
         yield f"service {service.name}", _quietly(partial(try_service, service))
     venue = make(plugin, "arbitrade_make_venue", Venue, settings, name=name)
     if venue is not None:
         yield f"venue {name}", _quietly(partial(try_venue, venue))
     if "arbitrade_make_store" in alone.implemented(name):
         yield "store", _quietly(partial(_store, plugin, settings))
+
+
+def services_of(
+    alone: "PluginRegistry", settings: Settings, view: "View", name: str
+) -> tuple[Service, ...]:
+    """Return a plugin's services, as they are where no database is."""
+    absent = no_database("arbitrade plugins check")
+    return alone.services(settings, view, Repositories(absent), PluginTables(absent), only=name)
 
 
 def make[R](

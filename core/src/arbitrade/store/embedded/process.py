@@ -61,7 +61,7 @@ class Cluster:
 
     @property
     def log(self) -> Path:
-        """What the server writes."""
+        """The file the server writes its messages to."""
         return self.data / "server.log"
 
     def create(self) -> None:

@@ -132,7 +132,7 @@ class EmbeddedPostgres:
                 await _finish(cluster.stop)
 
     async def __aenter__(self) -> Self:
-        """Start; `dsn` tells where."""
+        """Start the server, or join the one that runs; `dsn` tells where it is."""
         await self.start()
         return self
 
@@ -142,7 +142,7 @@ class EmbeddedPostgres:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop."""
+        """Give the server up, as `stop` does."""
         await self.stop()
 
     async def _is_alive(self) -> bool:
@@ -186,21 +186,14 @@ class EmbeddedPostgres:
 
     @asynccontextmanager
     async def _locked(self, account: ServerAccount | None) -> AsyncIterator[None]:
-        """Hold the lock of the folder; only around start and stop.
-
-        It is asked for again and again instead of in a thread, which could not be cancelled.
-        """
+        """Hold the lock of the folder; only around start and stop."""
         path = self.folder / "lock"
         lock = FileLock(path, thread_local=False)
         try:
             async with asyncio.timeout(_LOCK_TIMEOUT_S):
-                while not lock.is_locked:
-                    with suppress(Timeout):
-                        lock.acquire(timeout=0)
-                        if account is not None:
-                            account.own(path)  # so that its owner may start the server as well
-                        break
-                    await asyncio.sleep(_LOCK_POLL_S)
+                await _acquire(lock)
+            if account is not None:
+                account.own(path)  # so that its owner may start the server as well
         except TimeoutError:
             raise DatabaseUnavailableError(
                 f"{self.folder}: another process has been starting or stopping PostgreSQL there "
@@ -215,6 +208,17 @@ class EmbeddedPostgres:
             yield
         finally:
             lock.release()
+
+
+async def _acquire(lock: FileLock) -> None:
+    """Ask for a lock again and again; a thread that waits for it could not be cancelled."""
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            await asyncio.sleep(_LOCK_POLL_S)
+        else:
+            return
 
 
 def _make_parents(folder: Path) -> None:

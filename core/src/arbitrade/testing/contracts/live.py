@@ -75,7 +75,12 @@ class _Watch:
     """A feed's handler over a real engine, that can be waited on."""
 
     def __init__(self, venue: Venue, pairs: int) -> None:
-        self.engine = make_engine(venue, lambda _: (), lambda *_: None)
+        self.engine = make_engine(
+            venue,
+            lambda _: (),
+            lambda *_: None,
+            on_out_of_sync=lambda symbol: self.feed.resync(symbol),
+        )
         self.chosen: tuple[str, ...] = ()
         self.snapshots: Counter[str] = Counter()
         self.connections: set[int] = set()
@@ -84,7 +89,6 @@ class _Watch:
         self._decoder = venue.make_decoder()
         self._news = asyncio.Event()
         self.feed: Feed = venue.make_feed(self._choose, self)
-        self.engine.on_out_of_sync = self.feed.resync
 
     def _choose(self, instruments: Instruments) -> Collection[str]:
         self.chosen = tuple(pair.symbol for pair in instruments.online()[: self._pairs])

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -86,6 +87,9 @@ class LiveGateway:
         self.to_ack = Latency(timer_overhead_ns())
         """From an order's bytes being written to the venue's answer."""
 
+    def begin(self, balances: Mapping[str, Decimal]) -> None:
+        """Nothing to take over: the venue tells what it holds."""
+
     def send(self, intent: Intent, sequence: int) -> None:
         """Send an order once its intent is durable."""
         began, written = self._began_ns(), time.perf_counter_ns()
@@ -131,6 +135,15 @@ class LiveGateway:
     def taken(self, symbol: str, side: Side) -> int:
         """Return 0: the venue's book shows what is there."""
         return 0
+
+    def latencies(self) -> Mapping[str, Latency]:
+        """Return what was measured on the way of orders, by name."""
+        return {
+            "tick_to_order": self.to_order,
+            "event_to_order": self.event_to_order,
+            "intent_to_durable": self.to_durable,
+            "order_to_answer": self.to_ack,
+        }
 
     async def close(self) -> None:
         """Let what is under way come to its end or be cancelled."""

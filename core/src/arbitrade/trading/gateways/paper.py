@@ -28,6 +28,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.pricing import FeeSchedule
+from arbitrade.process.latency import Latency
 from arbitrade.trading.gateways.latencies import Delay
 from arbitrade.trading.machine.events import (
     BalancesTold,
@@ -102,8 +103,8 @@ class PaperVenue:
         self._orders: dict[str, _PaperOrder] = {}
         self._taken: dict[tuple[str, Side], dict[int, int]] = {}
 
-    def open(self, balances: Mapping[str, Decimal]) -> None:
-        """Begin with these balances."""
+    def begin(self, balances: Mapping[str, Decimal]) -> None:
+        """Hold these balances."""
         self._balances = dict(balances)
 
     def balances(self) -> Mapping[str, Decimal]:
@@ -148,6 +149,16 @@ class PaperVenue:
         for ticks in [ticks for ticks in taken if ticks not in displayed]:
             del taken[ticks]
         return sum(min(lots, displayed[ticks]) for ticks, lots in taken.items())
+
+    def fail_waiting(self, reason: str) -> None:
+        """Nothing waits: a simulated order needs no durable intent."""
+
+    def latencies(self) -> Mapping[str, Latency]:
+        """Return nothing: simulated latencies are drawn, not measured."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is under way that timers don't hold."""
 
     # ── the book ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,8 +1,7 @@
-"""A cycle under way, and the desk its executor works at."""
+"""A cycle under way: its orders, what its fills did, and what it may still spend."""
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,10 +16,11 @@ from arbitrade.models import (
 from arbitrade.trading.machine.kernel import Process
 from arbitrade.trading.machine.orders import TrackedOrder
 
-if TYPE_CHECKING:
-    pass
-
 ZERO = Decimal(0)
+OPERATOR = "operator"
+"""Who carries out what no executor began."""
+BROUGHT = "brought"
+"""The note that says what an operator's cycle was given; without it a restart would buy it back."""
 
 
 @attrs.define(eq=False)
@@ -31,6 +31,8 @@ class Cycle:
         number: In its run.
         run: Of which run; records about it go there.
         reserves: What it may still spend, by asset; nobody else may.
+        executor: Name of who carries it out.
+        needs_inventory: Whether that executor sends all legs at once, from what is there.
         orders: In the order they were written down.
         decisions: Of the unwind optimiser.
         is_recovered: True when a crash lay in between.
@@ -42,6 +44,8 @@ class Cycle:
     limits: RiskLimits
     opened_ns: int
     reserves: dict[str, Decimal]
+    executor: str = OPERATOR
+    needs_inventory: bool = False
     process: Process[CycleState] | None = None
     orders: list[TrackedOrder] = attrs.field(factory=list)
     decisions: list[UnwindDecision] = attrs.field(factory=list)

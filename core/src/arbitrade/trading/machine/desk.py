@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from arbitrade.book import OrderBook
+from arbitrade.config import ExecutionSettings
 from arbitrade.config.risk import RiskLimits
 from arbitrade.models import (
     Approved,
@@ -16,20 +16,44 @@ from arbitrade.models import (
     PlannedOrder,
 )
 from arbitrade.protocols.execution import Ticket
+from arbitrade.records import CycleNoted
+from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.kernel import Wait
 from arbitrade.trading.machine.orders import TrackedOrder
-
-if TYPE_CHECKING:
-    from arbitrade.trading.machine.machine import Machine
-from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.ports import Ports
+from arbitrade.trading.machine.quoting import Quoting
+from arbitrade.trading.machine.sending import Sending
+from arbitrade.trading.machine.state import MachineState
+from arbitrade.trading.machine.unwinding import Unwinding
 
 
 class Desk:
-    """Satisfies `CycleDesk`: what one cycle's executor works with."""
+    """Satisfies `CycleDesk`: what one cycle's executor works with.
 
-    def __init__(self, machine: "Machine", cycle: Cycle) -> None:
-        self._machine = machine
+    Args:
+        cycle: Whose desk it is.
+        state: The time, and whether trading goes on.
+        ports: Books, instruments, the journal.
+        execution: How long to wait for an order's end, how often to try a way back.
+        quoting: What things would bring.
+        sending: Places orders and looks them up.
+    """
+
+    def __init__(
+        self,
+        cycle: Cycle,
+        state: MachineState,
+        ports: Ports,
+        execution: ExecutionSettings,
+        quoting: Quoting,
+        sending: Sending,
+    ) -> None:
         self._cycle = cycle
+        self._state = state
+        self._ports = ports
+        self._execution = execution
+        self._quoting = quoting
+        self._sending = sending
 
     @property
     def cycle(self) -> int:
@@ -49,20 +73,20 @@ class Desk:
     @property
     def now_ns(self) -> int:
         """Time of the event being handled."""
-        return self._machine.now_ns
+        return self._state.now_ns
 
     @property
     def must_reduce(self) -> bool:
         """True once trading was halted or is ending."""
-        return not self._machine.may_begin
+        return not self._state.may_begin
 
     def book(self, symbol: str) -> OrderBook | None:
         """Return a book."""
-        return self._machine.books().get(symbol)
+        return self._ports.books().get(symbol)
 
     def instrument(self, symbol: str) -> Instrument:
         """Return a pair's rules as they are now."""
-        return self._machine.instruments[symbol]
+        return self._ports.instruments()[symbol]
 
     def held(self) -> Mapping[str, Decimal]:
         """Return what the cycle's fills left it with."""
@@ -70,29 +94,30 @@ class Desk:
 
     def available(self, asset: str) -> Decimal:
         """Return what this cycle may spend of an asset."""
-        return self._machine.available(asset, but=self._cycle)
+        return self._quoting.available(asset, but=self._cycle)
 
     def quote(self, leg: Leg, amount: Decimal) -> LegQuote:
         """Return what converting up to `amount` would be now."""
-        return self._machine.quote(leg, amount, self._cycle)
+        return self._quoting.quote(leg, amount, self._cycle)
 
     def is_dust(self, asset: str, amount: Decimal) -> bool:
         """Tell whether an amount is too little to be brought back to the start asset."""
-        return self._machine.is_dust(asset, amount, self._cycle.start)
+        return self._quoting.is_dust(asset, amount, self._cycle.start)
 
     def place(self, leg: int, order: PlannedOrder, role: OrderRole = OrderRole.LEG) -> Ticket:
         """Write an order down, then send it."""
-        return self._machine.place(self._cycle, leg, order, role)
+        return self._sending.place(self._cycle, leg, order, role)
 
     async def settled(self, *tickets: Ticket) -> None:
         """Wait until nothing more can happen to these orders."""
-        machine, tracked = self._machine, [t for t in tickets if isinstance(t, TrackedOrder)]
+        tracked = [ticket for ticket in tickets if isinstance(ticket, TrackedOrder)]
+        patience_ns = round(self._execution.settle_timeout_s * 1e9)
         while not all(order.is_settled for order in tracked):
-            until = self.now_ns + machine.settle_timeout_ns
+            until = self.now_ns + patience_ns
             if not await Wait(lambda: all(order.is_settled for order in tracked), until):
                 for order in tracked:
                     if not order.is_settled:
-                        machine.look_up(order)
+                        self._sending.look_up(order)
 
     async def pause(self, seconds: float) -> None:
         """Wait so long by the run's clock."""
@@ -100,21 +125,27 @@ class Desk:
 
     async def until_account_ready(self, seconds: float) -> bool:
         """Wait until orders may go out again, at most so long; return whether they may."""
-        machine = self._machine
         until = self.now_ns + round(seconds * 1e9)
-        return await Wait(lambda: machine.is_account_ready, until)
+        return await Wait(lambda: self._state.is_connected, until)
 
     async def unwind(self, reason: str) -> CycleState:
         """Bring what is held back to the start asset."""
-        from arbitrade.trading.machine.unwinding import unwind
-
         self._cycle.state = CycleState.UNWINDING
         self._cycle.reason = self._cycle.reason or reason
-        return await unwind(self, self._machine, self._cycle, reason)
+        unwinding = Unwinding(
+            self,
+            self._cycle,
+            self._ports.instruments,
+            self._quoting,
+            self._sending,
+            self._execution.unwind_attempts,
+        )
+        return await unwinding.run(reason)
 
     def note(self, what: str, **fields: object) -> None:
         """Write something about this cycle into the journal."""
-        self._machine.note(self._cycle, what, fields)
+        told = {name: str(value) for name, value in fields.items()}
+        self._ports.write(CycleNoted(self._cycle.number, what, told), self._cycle.run)
 
 
 def _never() -> bool:

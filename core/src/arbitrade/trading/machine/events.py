@@ -36,6 +36,18 @@ class RunBegan:
 
 
 @attrs.frozen
+class RunEnding:
+    """The run ends in good order: the last event of a recording.
+
+    Recordings made before there was such an event end with a command to reduce, for the reason
+    `stopping`.
+    """
+
+    kind: ClassVar[str] = "run_ending"
+    reason: str
+
+
+@attrs.frozen
 class OrderAnswer:
     """What sending an order came to: `accepted`, `rejected`, `unknown`, `not_sent`."""
 
@@ -168,7 +180,7 @@ class Commanded:
 
 @attrs.frozen
 class PluginSwapped:
-    """A plugin's detectors and rules come or go, or were quarantined."""
+    """A plugin's detectors and rules come or go; they do when this is handled."""
 
     kind: ClassVar[str] = "plugin"
     plugin: str
@@ -189,6 +201,7 @@ class Decided:
 
 type TradingEvent = (
     RunBegan
+    | RunEnding
     | OrderAnswer
     | Execution
     | BalanceMoved
@@ -212,6 +225,7 @@ KINDS: Mapping[str, type[Any]] = {
     cls.kind: cls
     for cls in (
         RunBegan,
+        RunEnding,
         OrderAnswer,
         Execution,
         BalanceMoved,

@@ -1,22 +1,25 @@
-"""What a machine needs of the world."""
+"""The machine's ways to the world: what it is told by asking, and what it tells."""
 
 from collections.abc import Callable, Mapping
 
 import attrs
 
 from arbitrade.book import OrderBook
-from arbitrade.models import (
-    Alert,
-    Instruments,
-)
-from arbitrade.records import (
-    Record,
-)
+from arbitrade.models import Alert, Instruments, VenueState
+from arbitrade.pricing import FeeSchedule
+from arbitrade.protocols.execution import Executor
+from arbitrade.records import CycleClosed, Record
+from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.events import RunBegan
+
+
+def _nobody(*_: object) -> None:
+    """Nobody to tell."""
 
 
 @attrs.frozen
 class Ports:
-    """What the machine tells the world; none of it may call back before it returns.
+    """What the machine asks and tells the world; none of it may call back before it returns.
 
     Args:
         write: Appends a record of a run to the journal, returns its number.
@@ -24,6 +27,14 @@ class Ports:
         halt: Engages the kill switch.
         instruments: As they are now.
         books: By symbol, as they are now.
+        executor: Who carries out the next cycle.
+        venue_state: State of the venue's matching engine now.
+        on_begin: Puts the machine where the run begins.
+        on_plugin: Swaps a plugin, by name and state (`enabled`, `disabled`); returns whether that
+            could be done.
+        on_cycle_end: Told of each cycle that has ended, after it was written down.
+        on_fees: Told what orders cost, when that has changed.
+        on_reconciled: Told when balances have been compared with the venue's.
     """
 
     write: Callable[[Record, str], int]
@@ -31,3 +42,10 @@ class Ports:
     halt: Callable[[str], None]
     instruments: Callable[[], Instruments]
     books: Callable[[], Mapping[str, OrderBook]]
+    executor: Callable[[], Executor]
+    venue_state: Callable[[], VenueState] = lambda: VenueState.ONLINE
+    on_begin: Callable[[RunBegan], None] = _nobody
+    on_plugin: Callable[[str, str], bool] = lambda name, state: True
+    on_cycle_end: Callable[[Cycle, CycleClosed], None] = _nobody
+    on_fees: Callable[[FeeSchedule], None] = _nobody
+    on_reconciled: Callable[[], None] = _nobody

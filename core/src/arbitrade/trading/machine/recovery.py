@@ -1,14 +1,18 @@
 """What a journal tells about the runs before: balances, open cycles, halts, the audit's end."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import attrs
+import orjson
 import structlog
 
+from arbitrade.config.risk import RiskLimits
 from arbitrade.journal import JournalEntry
 from arbitrade.models import CycleState, ExecutionReport, Fee, OrderRole, OrderStatus, Side
+from arbitrade.plain_json import canonical
 from arbitrade.records import (
     Audited,
     BalancesKept,
@@ -27,9 +31,10 @@ from arbitrade.records import (
     decode,
     encode,
 )
-from arbitrade.trading.machine.cycles import Cycle
-from arbitrade.trading.machine.machine import BROUGHT, OPERATOR, Machine
+from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
+from arbitrade.trading.machine.events import RunBegan, RunEnding
 from arbitrade.trading.machine.orders import TrackedOrder, is_fill_of
+from arbitrade.trading.machine.state import MachineState
 
 log = structlog.stdlib.get_logger(__name__)
 ZERO = Decimal(0)
@@ -81,49 +86,66 @@ class Recovered:
         """True when the account was never traded with this journal."""
         return not self.balances and not self.transactions
 
-    def restore(self, machine: Machine, *, is_told_again: bool = True) -> list[Cycle]:
+    def restore(
+        self, state: MachineState, limits: RiskLimits, *, is_told_again: bool = True
+    ) -> list[Cycle]:
         """Put ledger, profit and open orders back; return the cycles that have to be ended.
 
         Args:
-            machine: A fresh one.
+            state: A fresh one.
+            limits: By which the cycles are brought to their end.
             is_told_again: A venue tells fills once more; simulated ones nobody knows but we.
         """
         if not is_told_again:
             self._adopt_fills()
         for transaction in self.known:
-            machine.ledger.remember(transaction)
-        machine.ledger.restore(self.balances)
+            state.ledger.remember(transaction)
+        state.ledger.restore(self.balances)
         for transaction in self.transactions:
-            machine.ledger.replay(transaction)
+            state.ledger.replay(transaction)
         if self.profit is not None:
-            machine.portfolio.restore(self.profit, self.profit_ns)
+            state.portfolio.restore(self.profit, self.profit_ns)
         for at_ns, _, closed in self.unmeasured:
-            machine.portfolio.on_cycle_closed(closed, at_ns)
-        machine.opened_ns = self.first_ns
+            state.portfolio.on_cycle_closed(closed, at_ns)
+        state.opened_ns = self.first_ns
         flows = self._flows()
-        cycles = []
-        for (run, number), opened in sorted(self.cycles.items()):
-            cycle = Cycle(
-                number,
-                run,
-                opened.approved,
-                machine.limits,
-                self.opened_ns[run, number],
-                {},
-                is_recovered=True,
-                state=CycleState.UNWINDING,
-            )
-            if opened.executor == OPERATOR:
-                cycle.way_role = OrderRole.FLATTEN
-                cycle.brought = self._brought(run, number)
-            for order in self.orders.values():
-                if (self.runs_of[order.client_id], order.intent.cycle) == (run, number):
-                    order.owner = cycle
-                    order.add_flows(flows.get(order.client_id, {}))
-                    cycle.orders.append(order)
-                    machine.orders.add(order)
-            cycles.append(cycle)
-        return cycles
+        state.to_recover = [
+            self._restored(run, number, opened, state, limits, flows)
+            for (run, number), opened in sorted(self.cycles.items())
+        ]
+        return state.to_recover
+
+    def _restored(
+        self,
+        run: str,
+        number: int,
+        opened: CycleOpened,
+        state: MachineState,
+        limits: RiskLimits,
+        flows: Mapping[str, Mapping[str, Decimal]],
+    ) -> Cycle:
+        """Return a cycle as it was when the process died, with its orders."""
+        cycle = Cycle(
+            number,
+            run,
+            opened.approved,
+            limits,
+            self.opened_ns[run, number],
+            {},
+            executor=opened.executor,
+            is_recovered=True,
+            state=CycleState.UNWINDING,
+        )
+        if opened.executor == OPERATOR:
+            cycle.way_role = OrderRole.FLATTEN
+            cycle.brought = self._brought(run, number)
+        for order in self.orders.values():
+            if (self.runs_of[order.client_id], order.intent.cycle) == (run, number):
+                order.owner = cycle
+                order.add_flows(flows.get(order.client_id, {}))
+                cycle.orders.append(order)
+                state.orders.add(order)
+        return cycle
 
     def take(self, time_ns: int, run: str, record: Record) -> None:
         """Take one more record, in order."""
@@ -319,6 +341,41 @@ def _fill_of(
         reason=None,
         timestamp=None,
     )
+
+
+def run_began(recovered: Recovered, **fields: Any) -> RunBegan:
+    """Return the event by which a run goes on from what earlier ones left.
+
+    Args:
+        recovered: What the journal tells.
+        fields: Of `RunBegan`, all but `recovered`; to its `features` is added what the records
+            alone don't tell.
+    """
+    features = {
+        **fields.pop("features"),
+        "ended": canonical(dict(recovered.ended)),
+        "last_ns": str(recovered.last_ns),
+        "ends_with": RunEnding.kind,
+    }
+    essence = () if recovered.is_empty else recovered.essence()
+    return RunBegan(**fields, recovered=essence, features=features)
+
+
+def recovered_of(event: RunBegan) -> Recovered:
+    """Return what `run_began` was told: a run goes on from its own first event, as its replay does.
+
+    Raises:
+        ArbitradeError: A record can't be read.
+    """
+    state = Recovered(event.account)
+    for text in event.recovered:
+        written = decode(text.encode())
+        if written.record is not None:
+            state.take(written.time_ns, written.run, written.record)
+    state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
+    # Recordings of versions before it was told know no better than their records.
+    state.last_ns = max(state.last_ns, int(event.features.get("last_ns", "0")))
+    return state
 
 
 def read_state(entries: Iterable[JournalEntry], account: str) -> Recovered:

@@ -1,6 +1,6 @@
 """What risk rules may look at, read off the machine; satisfies `RiskView`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,7 +10,9 @@ from arbitrade.errors import BookOutOfSyncError
 from arbitrade.models import Opportunity, TradingState, VenueState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.risk.limits import LimitBook
-from arbitrade.trading.machine.machine import Machine
+from arbitrade.trading.machine.ports import Ports
+from arbitrade.trading.machine.quoting import Quoting
+from arbitrade.trading.machine.state import MachineState
 
 ZERO = Decimal(0)
 
@@ -18,22 +20,22 @@ ZERO = Decimal(0)
 class TraderView:
     """Satisfies `RiskView`.
 
+    Large because a rule may look at that much: a property for each fact, each of a line or two.
+
     Args:
-        machine: Orders, balances, cycles.
+        state: Orders, balances, cycles, and how things stand.
+        ports: Books, and the venue's state.
+        quoting: What may be spent.
         limit_book: The limits.
     """
 
-    def __init__(self, machine: Machine, limit_book: LimitBook) -> None:
-        self._machine = machine
+    def __init__(
+        self, state: MachineState, ports: Ports, quoting: Quoting, limit_book: LimitBook
+    ) -> None:
+        self._state = state
+        self._ports = ports
+        self._quoting = quoting
         self._limit_book = limit_book
-        self.trading_state = TradingState.ACTIVE
-        self.halt_reason = ""
-        self.connection_problem = ""
-        self.balance_problem = ""
-        self.journal_problem = ""
-        self.clock_skew_s = 0.0
-        self.event_lag_s = 0.0
-        self.venue_state_of: Callable[[], VenueState] = lambda: VenueState.ONLINE
         self._message_ns: int | None = None
 
     def at_message(self, opportunity: Opportunity) -> None:
@@ -48,7 +50,7 @@ class TraderView:
     @property
     def now_ns(self) -> int:
         """Time of the event at hand."""
-        return self._machine.now_ns
+        return self._state.now_ns
 
     @property
     def limits(self) -> RiskLimits:
@@ -63,16 +65,41 @@ class TraderView:
     @property
     def fees(self) -> FeeSchedule:
         """What orders cost."""
-        return self._machine.fees
+        return self._state.fees
 
     @property
     def venue_state(self) -> VenueState:
         """State of the matching engine."""
-        return self.venue_state_of()
+        return self._ports.venue_state()
+
+    @property
+    def trading_state(self) -> TradingState:
+        """What the bot may do."""
+        return self._state.trading_state
+
+    @property
+    def halt_reason(self) -> str:
+        """Why it isn't ACTIVE; empty when it is."""
+        return self._state.halt_reason
+
+    @property
+    def journal_problem(self) -> str:
+        """What is wrong with the journal or the database behind it; empty when nothing is."""
+        return self._state.journal_problem
+
+    @property
+    def clock_skew_s(self) -> float:
+        """How far the wall clock is off the run's, or the venue's."""
+        return self._state.clock_skew_s
+
+    @property
+    def event_lag_s(self) -> float:
+        """For how long the event loop was held up."""
+        return self._state.event_lag_s
 
     def book(self, symbol: str) -> OrderBook | None:
         """Return a book."""
-        return self._machine.books().get(symbol)
+        return self._ports.books().get(symbol)
 
     def book_age_s(self, symbol: str) -> float | None:
         """Return seconds since its last message by the venue's time."""
@@ -94,38 +121,38 @@ class TraderView:
 
     def available(self, asset: str) -> Decimal:
         """Return what new cycles may spend."""
-        return self._machine.available(asset)
+        return self._quoting.available(asset)
 
     def value(self, asset: str, amount: Decimal) -> Decimal | None:
         """Return an amount in the reference asset."""
-        return self._machine.valuation.value(asset, amount, self.limits.reference_asset)
+        return self._state.valuation.value(asset, amount, self.limits.reference_asset)
 
     @property
     def open_cycles(self) -> int:
         """Cycles under way."""
-        return len(self._machine.cycles)
+        return len(self._state.cycles)
 
     @property
     def symbols_in_use(self) -> Collection[str]:
         """Pairs of open cycles."""
-        return {symbol for cycle in self._machine.cycles.values() for symbol in cycle.symbols}
+        return {symbol for cycle in self._state.cycles.values() for symbol in cycle.symbols}
 
     def is_open(self, key: str) -> bool:
         """Tell whether such a cycle is under way."""
-        return any(cycle.key == key for cycle in self._machine.cycles.values())
+        return any(cycle.key == key for cycle in self._state.cycles.values())
 
     @property
     def in_flight(self) -> Decimal:
         """Planned input of open cycles."""
         total = ZERO
-        for cycle in self._machine.cycles.values():
+        for cycle in self._state.cycles.values():
             total += self._worth(cycle.start, cycle.approved.plan.spent)
         return total
 
     def exposure(self, asset: str) -> Decimal:
         """Return what open cycles hold or may come to hold of an asset."""
         total = ZERO
-        for cycle in self._machine.cycles.values():
+        for cycle in self._state.cycles.values():
             amounts = [cycle.flows().get(asset, ZERO)]
             plan = cycle.approved.plan
             if asset in plan.assets[1:]:
@@ -148,39 +175,39 @@ class TraderView:
 
     def failed_at_ns(self, key: str) -> int | None:
         """Return when such a cycle last failed."""
-        return self._machine.portfolio.failed_at_ns(key)
+        return self._state.portfolio.failed_at_ns(key)
 
     @property
     def consecutive_failures(self) -> int:
         """Cycles in a row that didn't complete."""
-        return self._machine.portfolio.consecutive_failures
+        return self._state.portfolio.consecutive_failures
 
     @property
     def last_failure_ns(self) -> int | None:
         """When the last of them ended."""
-        return self._machine.portfolio.last_failure_ns
+        return self._state.portfolio.last_failure_ns
 
     @property
     def orders_last_minute(self) -> int:
         """Orders sent in the last sixty seconds."""
-        return self._machine.portfolio.orders_last_minute(self.now_ns)
+        return self._state.portfolio.orders_last_minute(self.now_ns)
 
     @property
     def realised_today(self) -> Decimal:
         """Realised profit since midnight UTC."""
-        return self._machine.portfolio.realised_today(self.now_ns)
+        return self._state.portfolio.realised_today(self.now_ns)
 
     @property
     def drawdown(self) -> Decimal:
         """How far realised profit is below its peak."""
-        return self._machine.portfolio.drawdown
+        return self._state.portfolio.drawdown
 
     @property
     def is_account_ready(self) -> bool:
         """Orders of new cycles may go out."""
-        return self._machine.is_account_ready and not self.balance_problem
+        return self._state.is_connected and not self._state.balance_problem
 
     @property
     def account_problem(self) -> str:
         """Why not."""
-        return self.connection_problem or self.balance_problem
+        return self._state.connection_problem or self._state.balance_problem

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from arbitrade.config import Settings
+from arbitrade.errors import DatabaseUnavailableError
 from arbitrade.models.migrations import MigrationSeries
 from arbitrade.store.database import Database, open_database
+from arbitrade.store.plugin_tables import PluginTables
+from arbitrade.store.repositories import Repositories
 from arbitrade.store.retention import keep_history
 
 if TYPE_CHECKING:
@@ -21,6 +24,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 class DatabaseKeeper:
     """Opens the database when it is first needed and whenever it is gone.
+
+    Attributes:
+        history: What services read with.
+        tables: What they reach their own tables with.  Neither opens the database: a page that is
+            looked at must not wait for a server to start.
 
     Args:
         settings: Which database.
@@ -36,6 +44,8 @@ class DatabaseKeeper:
         self._folder = folder
         self._lock = asyncio.Lock()
         self.database: Database | None = None
+        self.history = Repositories(self.connection)
+        self.tables = PluginTables(self.connection)
 
     async def open(self) -> Database:
         """Return the database, its tables up to date.
@@ -66,6 +76,21 @@ class DatabaseKeeper:
         """Open a connection, and the database before that if need be."""
         database = await self.open()
         async with database.session() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.Connection"]:
+        """Take a connection for a short while, if the database is open.
+
+        Raises:
+            DatabaseUnavailableError: It isn't, or can't be reached.
+        """
+        if self.database is None:
+            raise DatabaseUnavailableError(
+                "the database is not open yet, or could not be opened; what happens is kept in the "
+                "journal meanwhile, so try again later"
+            )
+        async with self.database.connection() as connection:
             yield connection
 
     async def revive(self) -> None:

@@ -5,7 +5,7 @@ fills, timers, commands.  So it decides the same, or something is different that
 another version, a plugin with a clock of its own, a rule that throws dice.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,22 +18,24 @@ from arbitrade.clock import ReplayClock
 from arbitrade.config import Settings
 from arbitrade.config.load import load_settings
 from arbitrade.errors import ArbitradeError, MessageError, RecordingError
-from arbitrade.models import Mode, TradingState
+from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
 from arbitrade.recording import Line, RecordingReader, read_control
-from arbitrade.records import Record, decode
-from arbitrade.trading.gateways.nowhere import NowhereGateway
+from arbitrade.records import Record
 from arbitrade.trading.machine.events import (
+    Commanded,
     Decided,
-    PluginSwapped,
     RunBegan,
+    RunEnding,
     TradingEvent,
     read_event,
 )
-from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.run.hands import PaperHands, RecordedHands, choose_hands
 from arbitrade.trading.run.rig import Effects, Rig
 
 PROGRESS_LINES = 2_000
+_STOPPING = "stopping"
+"""By which recordings made before there was `RunEnding` say that the run ends."""
 
 
 @attrs.frozen
@@ -140,7 +142,7 @@ class Replay:
             self._last,
             self._divergence,
             self._is_complete,
-            dict(self._rig.machine.portfolio.cycles),
+            dict(self._rig.state.portfolio.cycles),
         )
 
     def _take(self, line: Line) -> None:
@@ -177,14 +179,18 @@ class Replay:
 
     def _tell(self, event: TradingEvent, time_ns: int) -> None:
         rig = self._at(time_ns)
-        if isinstance(event, PluginSwapped):
-            # The live run had swapped it by the time it said so.
-            change = {"enabled": self._registry.enable, "disabled": self._registry.disable}
-            if event.state in change:
-                change[event.state](event.plugin)
-        if getattr(event, "arguments", {}).get("reason") == "stopping":
-            self._is_complete = True
+        self._is_complete = self._is_complete or self._ends(event)
         rig.trader.on_event(event)
+
+    def _ends(self, event: TradingEvent) -> bool:
+        """Tell whether with this event the run ended in good order.
+
+        Before there was an event for that, the beginning of the end had to do.
+        """
+        assert self._began is not None
+        if "ends_with" in self._began.features:
+            return isinstance(event, RunEnding)
+        return isinstance(event, Commanded) and event.arguments.get("reason") == _STOPPING
 
     def _at(self, time_ns: int) -> Rig:
         if self._rig is None:
@@ -198,44 +204,22 @@ class Replay:
         if self._rig is not None:
             raise MessageError("a second run begins; cut the recording in two")
         settings = settings_from(event.settings, self._registry)
-        mode = Mode(event.mode)
         self._registry.configure(settings)
+        hands = choose_hands(
+            Mode(event.mode), live=RecordedHands, paper=lambda: PaperHands(settings.paper)
+        )
         rig = Rig(
             settings,
             self._registry,
             self._registry.make_venue(settings, event.venue),
-            mode=mode,
+            hands,
             run_id=event.run_id,
             clock=self._clock,
-            effects=Effects(self._write, lambda _: None, self._halt, self._replayed.append),
+            effects=Effects(self._write, _silent, _silent, self._replayed.append),
         )
         self._rig, self._began = rig, event
         rig.trader.at(self._clock.now_ns())
         rig.trader.on_event(event)
-        state = Recovered(event.account)
-        for text in event.recovered:
-            written = decode(text.encode())
-            if written.record is not None:
-                state.take(written.time_ns, written.run, written.record)
-        state.ended = Counter(orjson.loads(event.features.get("ended", "{}")))
-        if not state.is_empty:
-            rig.recover(state)
-        if mode is Mode.LIVE:
-            rig.trader.must_reconcile = True
-            rig.machine.gateway = NowhereGateway()
-            if not state.is_empty:
-                rig.trader.reconciled_until(state.last_ns)
-        else:
-            paper = rig.use_paper()
-            if state.is_empty:
-                rig.machine.ledger.open(settings.paper.balances, event.run_id)
-            paper.open(rig.machine.ledger.balances())
-
-    def _halt(self, reason: str) -> None:
-        """Do what the kill switch does at once; the command that follows is on the recording."""
-        rig = self.rig
-        rig.machine.may_begin = False
-        rig.trader.view.trading_state = TradingState.HALTED
 
     def _write(self, record: Record, run: str) -> int:
         self._written += 1
@@ -249,10 +233,16 @@ class Replay:
             mine, theirs = replayed.popleft(), recorded.popleft()
             if mine.hash != theirs.hash:
                 self._divergence = Divergence(theirs.number, self._line, theirs, mine)
-        if is_over and self._divergence is None and (recorded or (replayed and self._is_complete)):
+        # A recording that was cut may have a frame's decisions and not the frame, which is written
+        # after them.
+        if is_over and self._is_complete and self._divergence is None and (recorded or replayed):
             left, more = (recorded or [None])[0], (replayed or [None])[0]
             number = left.number if left is not None else more.number if more is not None else 0
             self._divergence = Divergence(number, self._line, left, more)
+
+
+def _silent(_: object) -> None:
+    """Nobody is told: a replay has no operator."""
 
 
 def settings_from(text: str, registry: PluginRegistry) -> Settings:

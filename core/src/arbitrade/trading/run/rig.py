@@ -1,34 +1,42 @@
-"""Puts a machine together: settings and plugins in, an engine that trades out.
+"""Puts a machine together: settings, plugins and hands in, an engine that trades out.
 
-Live, paper and replay differ in three things only: the clock, the feed, and the gateway.
+Live, paper and replay differ in the clock, the feed and the hands; all of that is handed in.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
 import structlog
 
+from arbitrade.book import OrderBook
 from arbitrade.config import Settings
 from arbitrade.engine.assembly import make_engine
 from arbitrade.engine.engine import Act, Engine
-from arbitrade.errors import ConfigError
-from arbitrade.models import Alert, CycleState, Instruments, Mode
+from arbitrade.errors import ConfigError, PluginError
+from arbitrade.models import Alert, CycleState, Instruments, VenueState
 from arbitrade.plugins import PluginRegistry, PluginToggled
+from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import Clock, CycleWatcher, Detector, PairWatcher, Venue
+from arbitrade.protocols.execution import Executor
 from arbitrade.records import CycleClosed, Record
-from arbitrade.trading.gateways.latencies import parse_latency
-from arbitrade.trading.gateways.paper import PaperLatencies, PaperVenue
+from arbitrade.risk.limits import LimitBook
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.decisions import Decisions
-from arbitrade.trading.machine.events import Decided, TradingEvent
+from arbitrade.trading.machine.events import Decided, RunBegan, TradingEvent
 from arbitrade.trading.machine.ports import Ports
-from arbitrade.trading.machine.recovery import Recovered
+from arbitrade.trading.machine.recovery import Recovered, recovered_of
+from arbitrade.trading.machine.state import MachineState
 from arbitrade.trading.machine.trader import Trader
+from arbitrade.trading.run.hands import Hands, Inside, Outside
 from arbitrade.trading.run.ramp import REHEARSAL, Ramp
 
 log = structlog.stdlib.get_logger(__name__)
 MAX_CROSSED_S = 5.0
+_NONE = Instruments()
+
+
+def _nobody() -> None:
+    """Nobody to tell."""
 
 
 @attrs.frozen
@@ -40,12 +48,14 @@ class Effects:
         alert: Raises an alert.
         halt: Engages the kill switch.
         decided: Takes each decision.
+        reconciled: Told when balances have been compared with the venue's.
     """
 
     write: Callable[[Record, str], int]
     alert: Callable[[Alert], None]
     halt: Callable[[str], None]
     decided: Callable[[Decided], None] | None = None
+    reconciled: Callable[[], None] = _nobody
 
 
 class Rig:
@@ -55,11 +65,14 @@ class Rig:
         settings: Everything configured.
         registry: The plugins, configured.
         venue: Whose frames it takes.
-        mode: Live has a venue to agree with, and a way to full size.
+        hands: Who trades.
         run_id: A UUID.
         clock: Its time.
         effects: What it tells the world.
+        outside: What a way to a real venue stands on; None in a replay.
         act: Called by the engine; None for the trader itself.
+        on_out_of_sync: Called with the symbol of each book that needs a fresh snapshot.
+        depth: Levels a side of books whose subscription nobody saw.
     """
 
     def __init__(
@@ -67,39 +80,58 @@ class Rig:
         settings: Settings,
         registry: PluginRegistry,
         venue: Venue,
+        hands: Hands,
         *,
-        mode: Mode,
         run_id: str,
         clock: Clock,
         effects: Effects,
+        outside: Outside | None = None,
         act: Act | None = None,
+        on_out_of_sync: Callable[[str], None] = lambda _: None,
         depth: int | None = None,
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self.is_live = mode is Mode.LIVE
+        self._hands = hands
         self.decisions = Decisions(effects.decided)
+        self.swap_problem = ""
+        """Why the last swap of a plugin couldn't be done; empty when it was."""
+        self.limit_book = LimitBook(settings.risk)
         ports = Ports(
             write=effects.write,
             alert=effects.alert,
             halt=effects.halt,
             instruments=self._instruments,
-            books=lambda: self.engine.books,
+            books=self._books,
+            executor=self._executor,
+            venue_state=self._venue_state,
+            on_begin=self._on_begin,
+            on_plugin=self._swap_plugin,
+            on_cycle_end=self._on_cycle_end,
+            on_fees=self._on_fees,
+            on_reconciled=effects.reconciled,
         )
-        self.trader = Trader(settings, run_id, ports, self.decisions)
+        self.state = MachineState.fresh(settings, run_id, ports)
+        self.gateway = hands.make_gateway(
+            Inside(self.state, self._books, self._instruments, self._tell), outside
+        )
+        self.trader = Trader(
+            settings,
+            ports,
+            self.state,
+            self.gateway,
+            self.decisions,
+            self.limit_book,
+            must_reconcile=hands.must_reconcile,
+        )
         self.machine = self.trader.machine
+        self._real_executor = registry.make_executor(settings, settings.execution.executor)
         self.ramp = Ramp(
             settings.live,
             self.trader.view,
             self._instruments,
             settings.execution.slippage_bps,
         )
-        self.real_executor = registry.make_executor(settings, settings.execution.executor)
-        self.machine.executor = (
-            self.ramp.executor(self.real_executor) if self.is_live else self.real_executor
-        )
-        self.machine.on_cycle_end = self._on_cycle_end
-        self.trader.on_fees = self._on_fees
         self.engine: Engine = make_engine(
             venue,
             self._make_detectors,
@@ -108,58 +140,84 @@ class Rig:
             clock=clock,
             max_lag_s=venue.max_lag_s,
             max_crossed_s=MAX_CROSSED_S,
+            on_out_of_sync=on_out_of_sync,
+            on_episode_end=lambda episode: self.trader.funnel.end(episode.key),
         )
-        self.engine.episodes.on_end = lambda episode: self.trader.funnel.end(episode.key)
-        self.trader.view.venue_state_of = lambda: self.engine.venue_state
         self._stop_listening = registry.on_toggle(self._on_toggle)
 
     def close(self) -> None:
         """Follow the plugins no more."""
         self._stop_listening()
 
-    # ── gateways ─────────────────────────────────────────────────────────────────────────────────
+    # ── the beginning ────────────────────────────────────────────────────────────────────────────
 
-    def use_paper(self, tell: Callable[[TradingEvent], None] | None = None) -> PaperVenue:
-        """Let orders be filled by walking the books; return the venue that does."""
-        paper, machine = self._settings.paper, self.machine
-        venue = PaperVenue(
-            machine.timers,
-            lambda: machine.now_ns,
-            tell or self.trader.on_event,
-            books=lambda: self.engine.books,
-            instruments=self._instruments,
-            fees=lambda: machine.fees,
-            latencies=PaperLatencies(
-                parse_latency(paper.decision_ms, "paper.decision_ms"),
-                parse_latency(paper.send_ms, "paper.send_ms"),
-                parse_latency(paper.ack_ms, "paper.ack_ms"),
-            ),
-            seed=paper.seed,
-        )
-        machine.gateway = venue
-        machine.is_account_ready = True
-        return venue
+    def _on_begin(self, event: RunBegan) -> None:
+        """Put the machine where the run begins, live, on paper or in a replay of either."""
+        recovered, hands, state = recovered_of(event), self._hands, self.state
+        if not recovered.is_empty:
+            self._recover(recovered)
+        if hands.must_reconcile:
+            # What the account holds is the venue's to tell, and whether orders can go out.
+            if not recovered.is_empty:
+                self.trader.reconciliation.known_until(recovered.last_ns)
+        else:
+            if recovered.is_empty:
+                state.ledger.open(dict(hands.opening), event.run_id)
+            state.is_connected = True
+        self.gateway.begin(state.ledger.balances())
 
-    def recover(self, state: Recovered) -> list[Cycle]:
-        """Go on from what earlier runs left; return the cycles that have to be ended."""
-        if self.is_live:
-            self.ramp.rehearsed = state.ended[f"{REHEARSAL} {CycleState.ABORTED_CLEAN.value}"]
-            name = self.real_executor.name
-            self.ramp.small = state.ended[f"{name} {CycleState.COMPLETED.value}"]
-            self.machine.executor = self.ramp.executor(self.real_executor)
-        if state.limits is not None:
+    def _recover(self, recovered: Recovered) -> None:
+        """Go on from what earlier runs left."""
+        self._climb(recovered)
+        if recovered.limits is not None:
             # Changed at run time and never changed back: they hold on, whatever the settings say;
             # what was not changed is as the settings say now.
-            values = dict(state.limits.changed)
+            values = dict(recovered.limits.changed)
             values.pop("reference_asset", None)
             try:
-                self.trader.limit_book.change(values, actor=state.limits.actor)
+                self.limit_book.change(values, actor=recovered.limits.actor)
             except ConfigError as error:
                 log.warning("limits.not_restored", problems=list(error.problems))
-        self.machine.limits = self.trader.limit_book.limits
-        cycles = state.restore(self.machine, is_told_again=self.is_live)
-        self.trader.to_recover = cycles
-        return cycles
+        recovered.restore(
+            self.state, self.limit_book.limits, is_told_again=self._hands.must_reconcile
+        )
+
+    # ── what the machine asks ────────────────────────────────────────────────────────────────────
+
+    def _instruments(self) -> Instruments:
+        return self.engine.instruments or _NONE
+
+    def _books(self) -> Mapping[str, OrderBook]:
+        return self.engine.books
+
+    def _venue_state(self) -> VenueState:
+        return self.engine.venue_state
+
+    def _tell(self, event: TradingEvent) -> None:
+        self.trader.on_event(event)
+
+    # ── the way to full size ─────────────────────────────────────────────────────────────────────
+
+    def _executor(self) -> Executor:
+        real = self._real_executor
+        return self.ramp.executor(real) if self._hands.is_real else real
+
+    def _climb(self, recovered: Recovered) -> None:
+        """Go on where earlier runs came to on the way to full size."""
+        ended, name = recovered.ended, self._real_executor.name
+        self.ramp.rehearsed = ended[f"{REHEARSAL} {CycleState.ABORTED_CLEAN.value}"]
+        self.ramp.small = ended[f"{name} {CycleState.COMPLETED.value}"]
+
+    def _on_cycle_end(self, cycle: Cycle, closed: CycleClosed) -> None:
+        if not self._hands.is_real or cycle.is_recovered:
+            return
+        reference = self.trader.view.limits.reference_asset
+        worth = self.state.valuation.value(cycle.start, cycle.approved.plan.spent, reference)
+        before = self.ramp.stage
+        self.ramp.on_end(cycle.executor, closed.state, worth)
+        if self.ramp.stage != before:
+            log.warning("live.stage", stage=self.ramp.stage, before=before)
+            self._use_rules(self._instruments())
 
     # ── what is watched ──────────────────────────────────────────────────────────────────────────
 
@@ -176,18 +234,26 @@ class Rig:
         """Directed cycles watched."""
         return sum(d.cycle_count for d in self.engine.detectors if isinstance(d, CycleWatcher))
 
-    def _instruments(self) -> Instruments:
-        return self.engine.instruments or _NONE
-
     def _make_detectors(self, instruments: Instruments) -> Sequence[Detector]:
         self._use_rules(instruments)
         return self._registry.detectors(self._settings, instruments)
 
     def _use_rules(self, instruments: Instruments) -> None:
         rules = list(self._registry.risk_rules(self._settings, instruments, self.trader.view))
-        if self.is_live and self.ramp.stage != "full":
+        if self._hands.is_real and self.ramp.stage != "full":
             rules.append(self.ramp)
         self.trader.use_rules(rules)
+
+    def _swap_plugin(self, name: str, state: str) -> bool:
+        """Enable or disable a plugin; return False when that can't be done, and say why."""
+        swap = self._registry.enable if state == "enabled" else self._registry.disable
+        self.swap_problem = ""
+        try:
+            swap(name)
+        except PluginError as error:
+            self.swap_problem = str(error)
+            log.warning("plugin.not_swapped", plugin=name, state=state, error=str(error))
+        return not self.swap_problem
 
     def _on_toggle(self, toggled: PluginToggled) -> None:
         instruments = self.engine.instruments
@@ -200,23 +266,9 @@ class Rig:
         self.engine.swap_detectors(kept)
         self._use_rules(instruments)
 
-    def _on_fees(self, overrides: dict[str, Decimal]) -> None:
+    def _on_fees(self, fees: FeeSchedule) -> None:
         """Let detectors reckon with what the account really pays."""
-        fees = attrs.evolve(self._settings.fees, overrides=overrides)
-        self._settings = attrs.evolve(self._settings, fees=fees)
-        self.engine.on_fees(fees.schedule())
-
-    def _on_cycle_end(self, cycle: Cycle, closed: CycleClosed) -> None:
-        if not self.is_live or cycle.is_recovered:
-            return
-        reference = self.trader.view.limits.reference_asset
-        worth = self.machine.valuation.value(cycle.start, cycle.approved.plan.spent, reference)
-        before = self.ramp.stage
-        self.ramp.on_end(self.machine.executor.name, closed.state, worth)
-        if self.ramp.stage != before:
-            log.warning("live.stage", stage=self.ramp.stage, before=before)
-            self.machine.executor = self.ramp.executor(self.real_executor)
-            self._use_rules(self.machine.instruments)
-
-
-_NONE = Instruments()
+        self._settings = attrs.evolve(
+            self._settings, fees=attrs.evolve(self._settings.fees, overrides=dict(fees.overrides))
+        )
+        self.engine.on_fees(fees)

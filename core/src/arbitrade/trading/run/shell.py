@@ -8,7 +8,8 @@ waits for its turn, so that events are handled in the order they are recorded.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -30,6 +31,7 @@ from arbitrade.trading.machine.events import (
     BalanceMoved,
     BalancesTold,
     Commanded,
+    Decided,
     Execution,
     TimeCame,
     TradingEvent,
@@ -44,20 +46,32 @@ _PAUSE_NS = 2_500_000_000
 """Twice as long as a venue's socket is ever silent; then we or the line stood still."""
 
 
+class Door(Protocol):
+    """Who is told of what comes in beside the machine; called after the machine was."""
+
+    def on_connection_lost(self, connection: int, event: ConnectionLost) -> None:
+        """Take that a connection of the market is lost."""
+
+    def on_account_ready(self, is_ready: bool, reason: str) -> None:
+        """Take that orders may go out, or no more."""
+
+    def on_failure(self, error: Exception) -> None:
+        """Take what handling an event raised, none of which is to be expected."""
+
+
 class Shell:
     """Hands frames and events to the machine.
 
     Args:
-        trader: The machine.
-        clock: Its time.
+        clock: The machine's time.
         tape: Where everything is recorded.
+        door: Who is told beside the machine; None raises what handling an event raised.
     """
 
-    def __init__(self, trader: Trader, clock: RunClock, tape: Tape) -> None:
-        self._trader = trader
+    def __init__(self, clock: RunClock, tape: Tape, door: Door | None = None) -> None:
         self._clock = clock
         self._tape = tape
-        self._engine: Engine | None = None
+        self._door = door
         self._queue: deque[TradingEvent] = deque()
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -70,14 +84,11 @@ class Shell:
         """Whether what is being handled is a frame."""
         self.decisions = Latency(timer_overhead_ns())
         """From a frame's bytes to everything it showed decided, orders written down included."""
-        self.on_connection_lost: Callable[[int, ConnectionLost], None] | None = None
-        self.on_account_ready: Callable[[bool, str], None] | None = None
-        self.on_failure: Callable[[Exception], None] | None = None
-        """Takes what handling an event raised, none of which is to be expected; None raises."""
         self.frames = 0
 
-    def attach(self, engine: Engine) -> None:
-        """Learn the engine, which needs our `act` to be made."""
+    def attach(self, trader: Trader, engine: Engine) -> None:
+        """Learn whom to tell.  They need our `act` and `tell` to be made, so they come after us."""
+        self._trader = trader
         self._engine = engine
 
     # ── the market ───────────────────────────────────────────────────────────────────────────────
@@ -94,7 +105,6 @@ class Shell:
     def on_frame(self, connection: int, frame: bytes) -> MarketEvent | None:
         """Take one frame of the market."""
         engine = self._engine
-        assert engine is not None
         self.frame_began_ns = self.event_began_ns = time.perf_counter_ns()
         now = self._tick()
         self._trader.at(now)
@@ -112,14 +122,13 @@ class Shell:
     def on_event(self, connection: int, event: MarketEvent) -> None:
         """Take what no frame said: a lost connection."""
         engine = self._engine
-        assert engine is not None
         now = self._clock.tick()
         self._trader.at(now)
         engine.on_event(event)
         if isinstance(event, ConnectionLost):
             self._tape.control(write_control(event), connection, now)
-            if self.on_connection_lost is not None:
-                self.on_connection_lost(connection, event)
+            if self._door is not None:
+                self._door.on_connection_lost(connection, event)
         self._settle()
 
     # ── the account ──────────────────────────────────────────────────────────────────────────────
@@ -145,8 +154,12 @@ class Shell:
         if not is_ready:
             reason = reason or "the private connection is not ready"
         self.tell(AccountReadiness(is_ready, reason))
-        if self.on_account_ready is not None:
-            self.on_account_ready(is_ready, reason)
+        if self._door is not None:
+            self._door.on_account_ready(is_ready, reason)
+
+    def decided(self, decided: Decided) -> None:
+        """Record a decision, among the events that led to it."""
+        self._tape.event(decided, self._clock.now_ns())
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────
 
@@ -184,10 +197,10 @@ class Shell:
                 self._trader.on_event(event)
             except Exception as error:
                 # The next event and the next timer must come all the same: orders may be out.
-                if self.on_failure is None:
+                if self._door is None:
                     raise
                 log.exception("trading.event_failed", kind=event.kind)
-                self.on_failure(error)
+                self._door.on_failure(error)
             finally:
                 self._is_busy = False
         due = self._trader.next_timer_ns

@@ -18,7 +18,7 @@ _SECOND_NS = 1_000_000_000
 
 
 @attrs.define
-class Token:
+class SocketToken:
     """A WebSocket token.  Once a subscription stands with it, it stays good on that socket."""
 
     key: ApiKey
@@ -27,12 +27,12 @@ class Token:
 
 
 class Face:
-    """The exchange as the faces see it.
+    """The exchange as its faces show it: WebSocket, REST and simulated time share one.
 
     Args:
         exchange: What all of them show.
-        wire: Manners.
-        seed: Of delays and ids of the wire; the exchange has its own chance.
+        wire: How the faces behave.
+        seed: For delays and ids of the wire; the exchange draws from another.
     """
 
     def __init__(self, exchange: Exchange, wire: WireSettings, seed: int) -> None:
@@ -40,12 +40,12 @@ class Face:
         self.wire = wire
         self.rng = Random(seed)  # noqa: S311 - of a simulator: the same for a seed
         self._clock = exchange.clock
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, SocketToken] = {}
         self._second, self._second_text = -1, ""
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────
@@ -59,7 +59,7 @@ class Face:
         return now if skew is None else now + int((skew.value or 0) * _MILLISECOND_NS)
 
     def time(self) -> str:
-        """Return that as RFC 3339 with microseconds."""
+        """Return the time it believes as RFC 3339 with microseconds."""
         return self.text_of(self.now_ns())
 
     def text_of(self, time_ns: int) -> str:
@@ -82,10 +82,10 @@ class Face:
     def issue_token(self, key: ApiKey) -> str:
         """Return a new token for the key's account."""
         token = urlsafe_b64encode(self.rng.randbytes(32)).decode().rstrip("=")
-        self._tokens[token] = Token(key, self._clock.now_ns())
+        self._tokens[token] = SocketToken(key, self._clock.now_ns())
         return token
 
-    def check_token(self, text: object, socket: int) -> Token:
+    def check_token(self, text: object, socket: int) -> SocketToken:
         """Return the token a request on a socket came with.
 
         Raises:
@@ -112,7 +112,7 @@ class Face:
         """
         if asset == "USD" or not amount:
             return amount
-        pairs = self.exchange.universe.pairs
+        pairs = self.exchange.listed.pairs
         for symbol, is_inverse in ((f"{asset}/USD", False), (f"USD/{asset}", True)):
             facts = pairs.get(symbol)
             if facts is None:

@@ -9,13 +9,13 @@ import pytest
 
 from arbitrade.errors import UsageError
 from arbitrade_kraken.simulator.exchange.facts import DATA, main
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 
-def triangles(universe: Universe) -> int:
-    edges = {frozenset((pair.base, pair.quote)) for pair in universe.pairs.values()}
-    assets = sorted(universe.assets)
+def triangles(listed: ListedPairs) -> int:
+    edges = {frozenset((pair.base, pair.quote)) for pair in listed.pairs.values()}
+    assets = sorted(listed.assets)
     return sum(
         frozenset((b, c)) in edges and frozenset((a, c)) in edges
         for a, b in (sorted(edge) for edge in edges)
@@ -25,9 +25,9 @@ def triangles(universe: Universe) -> int:
 
 
 def test_the_list_is_the_venues_of_january_2026() -> None:
-    universe = Universe.load()
-    pairs = universe.pairs.values()
-    assert (len(universe.pairs), len(universe.assets)) == (1434, 619)
+    listed = ListedPairs.load()
+    pairs = listed.pairs.values()
+    assert (len(listed.pairs), len(listed.assets)) == (1434, 619)
     statuses = [pair.status for pair in pairs]
     counted = {status: statuses.count(status) for status in set(statuses)}
     assert counted == {"online": 1365, "cancel_only": 47, "post_only": 19, "reduce_only": 3}
@@ -46,7 +46,7 @@ def test_the_list_is_the_venues_of_january_2026() -> None:
 def test_a_pair_has_four_spellings_and_its_rules(
     symbol: str, key: str, altname: str, wsname: str, numbers: tuple[object, ...]
 ) -> None:
-    pair = Universe.load().pairs[symbol]
+    pair = ListedPairs.load().pairs[symbol]
     assert (pair.key, pair.altname, pair.wsname) == (key, altname, wsname)
     minimum, cost, tick, *decimals = numbers
     assert pair.minimum_quantity == D(str(minimum))
@@ -56,27 +56,27 @@ def test_a_pair_has_four_spellings_and_its_rules(
 
 
 def test_rest_names_find_a_pair_and_v1_names_do_not() -> None:
-    universe = Universe.load()
+    listed = ListedPairs.load()
     for name in ("XXBTZUSD", "XBTUSD", "BTC/USD"):
-        pair = universe.find_pair(name)
+        pair = listed.find_pair(name)
         assert pair is not None
         assert pair.symbol == "BTC/USD"
-    assert universe.find_pair("XBT/USD") is None
+    assert listed.find_pair("XBT/USD") is None
     for name in ("XXBT", "XBT", "BTC"):
-        asset = universe.find_asset(name)
+        asset = listed.find_asset(name)
         assert asset is not None
         assert asset.asset_id == "XXBT"
-    assert {name: universe.assets[name].decimals for name in ("EUR", "JPY", "USDC", "BTC")} == {
+    assert {name: listed.assets[name].decimals for name in ("EUR", "JPY", "USDC", "BTC")} == {
         "EUR": 4, "JPY": 2, "USDC": 8, "BTC": 10,
     }  # fmt: skip
-    xaut = universe.find_asset("XAUT")
+    xaut = listed.find_asset("XAUT")
     assert xaut is not None
     assert xaut.name == "XAUT"
 
 
 @pytest.mark.parametrize(("count", "least"), [(3, 1), (6, 3), (12, 8), (60, 50), (500, 400)])
 def test_a_selection_is_online_and_forms_triangles(count: int, least: int) -> None:
-    chosen = Universe.load().select(count)
+    chosen = ListedPairs.load().select(count)
     assert len(chosen.pairs) == count
     assert all(pair.status == "online" for pair in chosen.pairs.values())
     assert triangles(chosen) >= least
@@ -84,15 +84,15 @@ def test_a_selection_is_online_and_forms_triangles(count: int, least: int) -> No
 
 def test_what_is_not_listed_is_refused_with_what_fits() -> None:
     with pytest.raises(UsageError, match="XBT/USD"):
-        Universe.load().only(["BTC/USD", "XBT/USD"])
+        ListedPairs.load().only(["BTC/USD", "XBT/USD"])
     with pytest.raises(UsageError, match="1365"):
-        Universe.load().select(1366)
+        ListedPairs.load().select(1366)
 
 
 def test_every_asset_has_a_worth_that_gives_prices_with_enough_digits() -> None:
-    universe = Universe.load()
-    worths = asset_worths(universe)
-    for pair in universe.pairs.values():
+    listed = ListedPairs.load()
+    worths = asset_worths(listed)
+    for pair in listed.pairs.values():
         assert worths[pair.base] / worths[pair.quote] / float(pair.tick) > 10, pair.symbol
 
 

@@ -24,8 +24,8 @@ class AssetFacts:
         asset_id: REST id, e.g. `XXBT`.
         altname: REST altname, e.g. `XBT`.
         name: v2 name, e.g. `BTC`.
-        decimals: Of the ledger.
-        display_decimals: For display.
+        decimals: How many the ledger has.
+        display_decimals: How many are shown.
     """
 
     asset_id: str
@@ -58,9 +58,9 @@ class PairFacts:
         status: The instrument channel's word.
         schedule: Letter of the fee schedule.
         leverage: Allowed leverages of buys, empty if not marginable.
-        leverage_sell: The same of sells.
-        long_limit: Position limit, None if not marginable.
-        short_limit: The same.
+        leverage_sell: Allowed leverages of sells.
+        long_limit: Largest long position, None if not marginable.
+        short_limit: Largest short position, None if not marginable.
     """
 
     key: str
@@ -86,7 +86,7 @@ class PairFacts:
     short_limit: int | None = None
 
 
-class Universe:
+class ListedPairs:
     """Pairs by symbol and assets by v2 name, in the order listed.  Read-only."""
 
     def __init__(self, pairs: Iterable[PairFacts], assets: Iterable[AssetFacts]) -> None:
@@ -111,12 +111,12 @@ class Universe:
 
     @property
     def pairs(self) -> Mapping[str, PairFacts]:
-        """Pairs by v2 symbol."""
+        """The pairs by v2 symbol, as they were listed in the beginning."""
         return self._pairs
 
     @property
     def assets(self) -> Mapping[str, AssetFacts]:
-        """Assets by v2 name; those of the pairs."""
+        """The assets of these pairs by v2 name."""
         return self._assets
 
     def select(self, count: int) -> Self:

@@ -12,7 +12,7 @@ HEARTBEAT = b'{"channel":"heartbeat"}'
 MAX_REQUEST_BYTES = 4 << 20
 
 
-class Link:
+class ClientSocket:
     """A WebSocket that a client opened.
 
     Frames queue without bound for a client that reads slowly, as they do at the venue: nothing is
@@ -37,7 +37,7 @@ class Link:
         self.number = number
         self.client = request.remote or ""
         self.sent = 0
-        """Frames handed to the operating system."""
+        """How many frames were handed to the operating system."""
         self._socket = socket
         self._transport = request.transport
         self._heartbeat_s, self._idle_s = heartbeat_s, idle_s
@@ -104,7 +104,7 @@ class Link:
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
 
     def close(self, code: int = 1000) -> None:
-        """Close in good order."""
+        """Say goodbye and close; more calls change nothing."""
         if self._closing is None:
             self._closing = self._loop.create_task(self._say_goodbye(code))
 

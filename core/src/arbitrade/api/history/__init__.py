@@ -1,0 +1,126 @@
+"""What is kept in the database, to be read: values, and `History`, which is asked for them.
+
+Times are aware and in UTC, amounts exact.
+"""
+
+from arbitrade.api.history.cycles import (
+    BookView,
+    CandidateView,
+    CycleDetail,
+    CycleFigures,
+    CycleFilter,
+    CycleView,
+    ExecutionView,
+    FeeView,
+    FlowView,
+    LegView,
+    NoteView,
+    OrderFilter,
+    OrderView,
+    UnwindView,
+)
+from arbitrade.api.history.events import (
+    AlertView,
+    AuditFault,
+    AuditFilter,
+    AuditVerdict,
+    AuditView,
+    JournalGap,
+    LimitsView,
+    PluginChange,
+    RejectedRecord,
+)
+from arbitrade.api.history.money import (
+    BalancePoint,
+    BalanceView,
+    LedgerBalance,
+    PostingView,
+    ProfitPoint,
+    ProfitView,
+)
+from arbitrade.api.history.opportunities import (
+    FunnelPoint,
+    FunnelStep,
+    NearMiss,
+    OpportunityFilter,
+    OpportunityView,
+)
+from arbitrade.api.history.paging import (
+    MAXIMUM_ROWS,
+    Cursor,
+    Page,
+)
+from arbitrade.api.history.questions import (
+    CycleHistory,
+    EventHistory,
+    History,
+    MoneyHistory,
+    OpportunityHistory,
+    RunHistory,
+)
+from arbitrade.api.history.reports import (
+    LedgerLine,
+    RunMetrics,
+    RunReport,
+)
+from arbitrade.api.history.runs import (
+    InstrumentView,
+    LatencyPoint,
+    LatencyView,
+    RunSummary,
+    RunView,
+)
+
+__all__ = [
+    "MAXIMUM_ROWS",
+    "AlertView",
+    "AuditFault",
+    "AuditFilter",
+    "AuditVerdict",
+    "AuditView",
+    "BalancePoint",
+    "BalanceView",
+    "BookView",
+    "CandidateView",
+    "Cursor",
+    "CycleDetail",
+    "CycleFigures",
+    "CycleFilter",
+    "CycleHistory",
+    "CycleView",
+    "EventHistory",
+    "ExecutionView",
+    "FeeView",
+    "FlowView",
+    "FunnelPoint",
+    "FunnelStep",
+    "History",
+    "InstrumentView",
+    "JournalGap",
+    "LatencyPoint",
+    "LatencyView",
+    "LedgerBalance",
+    "LedgerLine",
+    "LegView",
+    "LimitsView",
+    "MoneyHistory",
+    "NearMiss",
+    "NoteView",
+    "OpportunityFilter",
+    "OpportunityHistory",
+    "OpportunityView",
+    "OrderFilter",
+    "OrderView",
+    "Page",
+    "PluginChange",
+    "PostingView",
+    "ProfitPoint",
+    "ProfitView",
+    "RejectedRecord",
+    "RunHistory",
+    "RunMetrics",
+    "RunReport",
+    "RunSummary",
+    "RunView",
+    "UnwindView",
+]
