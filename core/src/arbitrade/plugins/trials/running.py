@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """How long a trial may take; a trial that is done right takes milliseconds."""
 
-BLOCKED_S = 2.0
+BLOCKED_S = 2.5
 """How long one call may take that must not block.  Right ones take microseconds, and a machine that
 is busy with other things gets the rest."""
 
