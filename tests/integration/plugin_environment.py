@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).parents[2]
+
+PATIENCE_S = 120.0
+"""How long is waited for what has to come, far longer than a busy machine needs."""
 
 type Done = "subprocess.CompletedProcess[str]"
 
@@ -54,10 +58,28 @@ class Environment:
             text=True,
             cwd=cwd,
             env=clean(),
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
+
+    def run_until(
+        self, holds: Callable[[], bool], *arguments: object, cwd: Path
+    ) -> tuple[str, str]:
+        """Run a module until something holds, then ask it to stop; return what it printed."""
+        line = [self._python, "-m", *map(str, arguments)]
+        with (cwd / "stdout").open("w") as out, (cwd / "stderr").open("w") as err:
+            process = subprocess.Popen(line, stdout=out, stderr=err, cwd=cwd, env=clean())
+            try:
+                until_s = time.monotonic() + PATIENCE_S
+                while process.poll() is None and not holds():
+                    assert time.monotonic() < until_s, (cwd / "stderr").read_text()
+                process.terminate()
+                process.wait(PATIENCE_S)
+            finally:
+                process.kill()
+                process.wait()
+        return (cwd / "stdout").read_text(), (cwd / "stderr").read_text()
 
 
 def uv(*arguments: object) -> Done:
