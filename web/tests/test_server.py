@@ -7,6 +7,7 @@ import pytest
 
 from arbitrade.errors import ConfigError
 from arbitrade.protocols import Service
+from arbitrade.testing.contracts import ServiceContract
 from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_web.config import WebSettings
 from arbitrade_web.server import HealthService
@@ -34,6 +35,12 @@ async def stop(task: "asyncio.Task[None]") -> None:
 @pytest.fixture
 def service(view):
     return HealthService(WebSettings(enabled=True, port=0), view)
+
+
+class TestContract(ServiceContract):
+    @pytest.fixture
+    def service(self, service):
+        return service
 
 
 async def test_health_readiness_and_metrics_answer_over_a_real_socket(service):
