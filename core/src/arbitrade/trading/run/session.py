@@ -284,7 +284,7 @@ class TradingSession:
         parts.outlet.is_trading = not self._stop.is_set()
         if not self._stop.is_set() and not parts.ground.kill.is_engaged:
             parts.shell.tell(Commanded("resume", "arbitrade", {}))
-            log.info("trading.active", mode=parts.hands.mode, account=parts.account)
+            log.info("trading.active", mode=parts.hands.mode.value, account=parts.account)
 
     def _check_arming(self) -> None:
         if not self.parts.hands.is_real:
