@@ -28,6 +28,7 @@ from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.keys import VerificationTier
 from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
@@ -35,8 +36,6 @@ from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSet
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
 ACCOUNT = "main"
-START_S = 30.0
-END_S = 30.0
 _BOT = Path(__file__).with_name("killable_bot.py")
 _ZERO = Decimal(0)
 _WIRE = Decimal("0.0001")
@@ -90,7 +89,7 @@ class Bot:
         found = (at - self.began for at, line in self.log if line.get("event") == event)
         return next(found, None)
 
-    async def until(self, event: str, timeout_s: float = START_S) -> float:
+    async def until(self, event: str, timeout_s: float = PATIENCE_S) -> float:
         """Wait until it logs something; return when that was, counted from its start."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -129,7 +128,7 @@ class Bot:
                 await self.process.wait()
 
     async def until_state(
-        self, holds: Callable[[BotState], bool], timeout_s: float = START_S
+        self, holds: Callable[[BotState], bool], timeout_s: float = PATIENCE_S
     ) -> BotState:
         """Ask it again and again until something holds."""
         state: BotState | None = None
@@ -138,6 +137,8 @@ class Bot:
                 while state is None or not holds(state):
                     with suppress(ControlError):
                         state = await self.state()
+                    # A bot that is asked without a pause has no time for anything else.
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"never came to that: {state} {self.last_words()}") from None
         return state
@@ -160,7 +161,7 @@ class Bot:
         """Kill it as nothing can be caught."""
         self.signal(signal.SIGKILL)
 
-    async def ended(self, timeout_s: float = END_S) -> int:
+    async def ended(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for its end; return the exit code, negative for a signal."""
         try:
             async with asyncio.timeout(timeout_s):

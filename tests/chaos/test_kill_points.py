@@ -3,11 +3,11 @@
 import asyncio
 from decimal import Decimal
 
-import pytest
-from chaos_bench import START_S, Bench, Bot
+from chaos_bench import Bench, Bot
 
 from arbitrade.models import CycleState, OrderRole
 from arbitrade.records import CycleClosed, ExecutionBooked, IntentWritten, OrderEnded
+from arbitrade.testing.patience import PATIENCE_S
 
 ONE = {"RISK__MAXIMUM_CYCLES": "1"}
 # Each with the passing that is meant: the later one hits a bot that is under way.
@@ -117,7 +117,6 @@ async def test_f5_killed_twice_while_unwinding_no_more_is_sold_than_was_held(ben
     await bench.check(await _trade_and_stop(bench, bot))
 
 
-@pytest.mark.timeout(240)
 async def test_killed_at_one_point_after_the_other_all_adds_up(bench: Bench, is_long: bool) -> None:
     for number, (point, nth) in enumerate((*POINTS, *(LONG if is_long else ()))):
         # Alternately the disk has everything that was written, and what it happens to have.
@@ -156,6 +155,6 @@ def _fills(bench: Bench) -> list[ExecutionBooked]:
 
 
 async def _until_ordered(bench: Bench, count: int) -> None:
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(bench.orders()) < count:
             await asyncio.sleep(0.002)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import attrs
 
-ROOT = Path(__file__).parents[2]
+from arbitrade.testing.isolation import at_home
+from arbitrade.testing.patience import PATIENCE_S
 
-PATIENCE_S = 120.0
-"""How long is waited for what has to come, far longer than a busy machine needs."""
+ROOT = Path(__file__).parents[2]
 
 type Done = "subprocess.CompletedProcess[str]"
 
@@ -109,4 +109,4 @@ def uv_command() -> list[str] | None:
 def clean() -> dict[str, str]:
     """Return the environment without what would change the environments made here."""
     ours = ("ARBITRADE_", "VIRTUAL_ENV", "PYTHON", "PYTEST_", "UV_PROJECT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in at_home().items() if not name.startswith(ours)}

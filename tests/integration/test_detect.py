@@ -14,6 +14,7 @@ import zstandard
 
 from arbitrade.hot import INTERPRETED, LOOP
 from arbitrade.hot.finding import find
+from arbitrade.testing.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = (LOOP, "arbitrade_kraken._hot", "arbitrade_triangular._hot")
@@ -37,7 +38,7 @@ def run(
         [sys.executable, "-m", "arbitrade", *map(str, arguments)],
         input=stdin,
         capture_output=True,
-        timeout=100,
+        timeout=PATIENCE_S,
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("ARBITRADE_")},
             INTERPRETED: os.environ.get(INTERPRETED, ""),

@@ -21,6 +21,7 @@ from fast_bot import FastBot, FastGateway, Manners, make_settings
 from arbitrade.accounting import ledger
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.trading.machine import orders
 from arbitrade.trading.machine.events import Commanded
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
@@ -40,7 +41,7 @@ BUSY = {
     "cooldown_s": "1",
 }
 """No pauses: more happens in an hour."""
-TIMEOUT_S = 120 if not IS_LONG else 3 * 3600
+TIMEOUT_S = 600 if not IS_LONG else 3 * 3600
 
 
 def stormy(
@@ -211,7 +212,7 @@ def test_same_seed_decides_the_same_in_another_process():
         for seed, zone in (("0", "UTC"), ("1", "Asia/Kolkata"))
     ]
     for process in running:
-        out, _ = process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
         said.add(out.strip().splitlines()[-1])
     assert len(said) == 1

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from arbitrade.testing.isolation import at_home
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ REQUIRED = "ARBITRADE_REQUIRE_STRANGERS"
 PAIRS = 120
 BALANCES = {"USD": "100000", "EUR": "50000", "BTC": "2", "ETH": "50", "SOL": "500"}
 
-pytestmark = pytest.mark.timeout(300)  # the first time an environment is filled
+pytestmark = pytest.mark.timeout(600)  # the first time an environment is filled
 
 type Seen = dict[str, Any]
 
@@ -90,7 +92,7 @@ def saw(python: Path, simulator: Seen) -> Callable[..., Seen]:
                 capture_output=True,
                 text=True,
                 env=clean(),
-                timeout=120,
+                timeout=PATIENCE_S,
             )
         ran = known[name]
         assert ran.returncode == 0, ran.stderr
@@ -468,7 +470,7 @@ def control(simulator: Seen, path: str, wishes: Seen) -> Seen:
     request = urllib.request.Request(
         f"{simulator['control']}/{path}", data=json.dumps(wishes).encode()
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         found: Seen = json.load(answer)
     return found
 
@@ -497,4 +499,4 @@ def uv_command() -> list[str] | None:
 def clean() -> dict[str, str]:
     """Return the environment without what belongs to the project's own."""
     ours = ("ARBITRADE_", "VIRTUAL_ENV", "PYTHON", "PYTEST_", "UV_PROJECT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in at_home().items() if not name.startswith(ours)}

@@ -9,6 +9,7 @@ from arbitrade.config import Secret, Settings
 from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
@@ -90,7 +91,7 @@ async def traded(
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0.01)
 

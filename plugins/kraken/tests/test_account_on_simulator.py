@@ -24,6 +24,7 @@ from arbitrade.models import (
 )
 from arbitrade.testing.accounts import AccountRecorder, running_account
 from arbitrade.testing.contracts import AccountContract, ManualAccountContract
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -47,13 +48,16 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-def open_account(simulator: RunningSimulator, tmp_path: Path) -> Callable[..., KrakenAccount]:
+def open_account(
+    simulator: RunningSimulator, transport: str, tmp_path: Path
+) -> Callable[..., KrakenAccount]:
     def make(**changes: Any) -> KrakenAccount:
         values: dict[str, Any] = {
             "api_key": Secret(simulator.key.key),
             "api_secret": Secret(simulator.key.secret),
             "rest_url": simulator.rest,
             "ws_auth_url": simulator.ws_auth,
+            "transport": transport,
             "nonce_folder": str(tmp_path),
             "tier": "pro",
             "reconnect_s": 0.02,
@@ -254,7 +258,7 @@ async def test_expired_token_is_renewed_and_the_order_goes_out_next_time(simulat
         simulator.faults.inject("token_expired")
         refused = await account.add(taking("stale"))
         assert isinstance(refused, Rejected)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(await account.add(taking("stale")), Accepted):
                 await asyncio.sleep(0)
     assert orders_at_venue(simulator) == 1

@@ -39,10 +39,11 @@ from arbitrade.records import (
     TransactionBooked,
     decode,
 )
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.rest import budget
+from arbitrade_kraken.rest import call_budget
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
@@ -53,22 +54,11 @@ from arbitrade_kraken.simulator.running import RunningSimulator, running_simulat
 
 __all__ = ["bench", "postgres_server"]
 
-PATIENCE_S = 20.0
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/BTC", "SOL/ETH", "SOL/EUR", "EUR/USD")
 ZERO = Decimal(0)
 
 type Changes = Mapping[str, Mapping[str, object]]
 UNCHANGED: Changes = MappingProxyType({})
-
-
-async def until(holds: Callable[[], bool], what: str = "") -> None:
-    """Wait until something holds that nobody announces."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"never came: {what or holds}")
 
 
 class TcpProxy:
@@ -520,8 +510,8 @@ async def bench(
         exchange=ExchangeSettings(seed=1),
     )
     # The venue takes back what histories cost at half a point a second, which tests don't wait for.
-    for tier, (most, _) in list(budget._CALLS.items()):
-        monkeypatch.setitem(budget._CALLS, tier, (most, 100.0))
+    for tier, (most, _) in list(call_budget._CALLS.items()):
+        monkeypatch.setitem(call_budget._CALLS, tier, (most, 100.0))
     monkeypatch.setattr(CallCounters, "charge", lambda *_: None)
     dsn = postgres_server.create(core_series())
     parts = urlsplit(dsn.reveal())

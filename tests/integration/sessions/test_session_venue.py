@@ -94,7 +94,8 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
 
     async with bench.running({"execution": {"shutdown_grace_s": 0.1}}) as bot:
         await bot.until(lambda: bot.closed > 0 and bool(bot.state.cycles), "an open cycle")
-        find_key, bench.exchange.find_key = bench.exchange.find_key, refuse
+        accounts = bench.exchange.accounts
+        find_key, accounts.find_key = accounts.find_key, refuse
         bench.gate.cut()
         await bot.until_halted("the venue refuses the account")
         assert "nvalid key" in bot.halt_reason
@@ -110,7 +111,7 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
         assert bot.session.state().halt_reason == bot.halt_reason
     assert bot.error is None
     # The halt stays over a restart; the key works again.
-    bench.exchange.find_key = find_key
+    accounts.find_key = find_key
     async with bench.running() as again:
         await again.refuses_everything("trading_state")
         await again.resume()

@@ -179,7 +179,7 @@ class HeldBackLog(io.TextIOBase):
         self.release(replaced[0][1] if replaced else sys.stderr)
 
     def write(self, text: str, /) -> int:
-        """Keep a text."""
+        """Keep a text until the view is gone; then it is written where it belongs."""
         *lines, self._unfinished = (self._unfinished + text).split("\n")
         for line in lines:
             self._forgotten += len(self._lines) == self._lines.maxlen

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import Bot
 from arbitrade.config import Settings
-from arbitrade.control.kill_switch import Halt
 from arbitrade.control.server import ControlServer
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
@@ -15,6 +14,7 @@ from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Venue
 from arbitrade.trading.run.clock import LiveClock, RunClock
 from arbitrade.trading.run.ground import Ground
+from arbitrade.trading.run.halting import Halting
 from arbitrade.trading.run.hands import (
     LiveHands,
     Outside,
@@ -40,7 +40,6 @@ def make_parts(
     command: str,
     credential: str | None,
     clock: RunClock,
-    on_halt: Callable[[Halt | None], None],
     on_reconciled: Callable[[], None],
 ) -> Parts:
     """Return the parts of a run.
@@ -59,7 +58,6 @@ def make_parts(
         command: Which command runs it.
         credential: What the locks recognise the account by, beside its name.
         clock: The run's.
-        on_halt: Told of each change of the kill switch.
         on_reconciled: Told when balances have been compared with the venue's.
 
     Raises:
@@ -83,7 +81,7 @@ def make_parts(
         credential,
         needs_database=hands.is_real,
         on_alert=lambda alert: outlet.alert(alert),
-        on_halt=on_halt,
+        on_halt=lambda halt: halting.follow(halt),
         on_lock_lost=lambda why: outlet.on_lock_lost(why),
     )
     outlet = Outlet(
@@ -104,6 +102,7 @@ def make_parts(
         outlet.on_tape_failed,
     )
     shell = (Shell if record else BufferShell)(clock, tape, outlet)
+    halting = Halting(shell, outlet)
     feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
     rig = Rig(
         settings,

@@ -17,7 +17,6 @@ from arbitrade.api import Answer, BotState, Command, Status
 from arbitrade.book import BookState
 from arbitrade.config import Settings
 from arbitrade.config.digest import settings_of
-from arbitrade.control.kill_switch import Halt
 from arbitrade.errors import ArbitradeError, ConfigError
 from arbitrade.models import Alert, Mode, Severity
 from arbitrade.plain_json import canonical
@@ -75,7 +74,6 @@ class TradingSession:
         credential: str | None = None,
         clock: RunClock | None = None,
     ) -> None:
-        self._has_begun = False
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._reconciled = asyncio.Event()
         self._stop_reason = ""
@@ -91,7 +89,6 @@ class TradingSession:
             command=command,
             credential=credential,
             clock=clock or RunClock(),
-            on_halt=self._on_kill_switch,
             on_reconciled=self._reconciled.set,
         )
         self._watches = Watches(self.parts, self.is_ready_to_trade)
@@ -244,7 +241,6 @@ class TradingSession:
         )
         parts.outlet.audited("arbitrade", "start", parts.command, f"mode {mode}")
         parts.outlet.release_alerts()
-        self._has_begun = True
         opening = {asset: str(amount) for asset, amount in parts.hands.opening.items()}
         parts.shell.tell(
             run_began(
@@ -310,21 +306,6 @@ class TradingSession:
         while on_state is not None:
             await asyncio.sleep(every_s)
             on_state(self.state())
-
-    def _on_kill_switch(self, halt: Halt | None) -> None:
-        """Follow the switch, whoever turned it.  `_begin` looks at it when the run begins."""
-        if halt is None or not self._has_begun:
-            return
-        self.parts.shell.tell(Commanded("halt", halt.actor, {"reason": halt.reason}))
-        self.parts.outlet.audited(halt.actor, "halt", "trading", halt.reason)
-        self.parts.outlet.alert(
-            Alert(
-                Severity.CRITICAL,
-                f"trading is halted: {halt.reason}",
-                "Cycles under way are finished or unwound. `arbitrade resume` lets trading go on.",
-                subject="trading",
-            )
-        )
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,8 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade_kraken.market import messages
+from arbitrade_kraken.instruments import read_instruments_file
+from arbitrade_kraken.market import encoder
 from arbitrade_kraken.market.checksum import book_checksum
 from arbitrade_kraken.market.decoder import KrakenDecoder
 
@@ -58,7 +59,7 @@ ASSET_PAIRS = {
 
 
 def read(content: object) -> InstrumentsChanged:
-    return messages.read_instruments_file(json.dumps(content).encode())
+    return read_instruments_file(json.dumps(content).encode())
 
 
 def test_asset_pairs_become_instruments_under_their_v2_names() -> None:
@@ -85,7 +86,7 @@ def test_the_result_alone_is_read_too() -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b'{"result": {"X": {}}}', b"\xff"])
 def test_a_file_that_is_neither_says_what_would_be(content: bytes) -> None:
     with pytest.raises(MessageError, match="instruments file"):
-        messages.read_instruments_file(content)
+        read_instruments_file(content)
 
 
 def test_a_broken_row_names_the_pair_and_the_field() -> None:
@@ -97,13 +98,13 @@ def test_a_broken_row_names_the_pair_and_the_field() -> None:
 def test_written_frames_read_back_as_what_they_were_written_from() -> None:
     change = read(ASSET_PAIRS)
     decoder = KrakenDecoder()
-    again = decoder.decode(messages.write_instruments(Instruments(change.pairs, change.assets)))
+    again = decoder.decode(encoder.write_instruments(Instruments(change.pairs, change.assets)))
     assert isinstance(again, InstrumentsChanged)
     assert again.pairs == change.pairs
 
     book = OrderBook(change.pairs[0], 10)
     book.load([(452835, 10_000_000), (452834, 154_582_015)], [(452852, 100_000)])
-    frame = messages.write_snapshot(book, "2026-09-14T08:21:36.977310Z")
+    frame = encoder.write_snapshot(book, "2026-09-14T08:21:36.977310Z")
     snapshot = decoder.decode(frame)
     assert isinstance(snapshot, BookDelta)
     assert snapshot.is_snapshot
@@ -113,8 +114,8 @@ def test_written_frames_read_back_as_what_they_were_written_from() -> None:
     assert snapshot.timestamp == "2026-09-14T08:21:36.977310Z"
     assert b'"price":45283.5,"qty":0.10000000' in frame
 
-    assert decoder.decode(messages.write_subscribed("BTC/USD", 25)) == Subscribed("BTC/USD", 25)
-    state = messages.write_state(VenueState.POST_ONLY)
+    assert decoder.decode(encoder.write_subscribed("BTC/USD", 25)) == Subscribed("BTC/USD", 25)
+    state = encoder.write_state(VenueState.POST_ONLY)
     assert decoder.decode(state) == VenueStateChanged(VenueState.POST_ONLY)
 
 
@@ -123,7 +124,7 @@ def test_written_frames_read_back_as_what_they_were_written_from() -> None:
     [(17231, 2, "172.31"), (51, 8, "0.00000051"), (0, 8, "0.00000000"), (45281, 0, "45281")],
 )
 def test_fixed_notation_has_exactly_the_decimals(units: int, precision: int, text: str) -> None:
-    assert messages.fixed(units, precision) == text
+    assert encoder.fixed(units, precision) == text
 
 
 def test_the_january_2026_answer_is_read_whole() -> None:
@@ -131,7 +132,7 @@ def test_the_january_2026_answer_is_read_whole() -> None:
     if folder is None:
         pytest.skip("ARBITRADE_SHARED_DATA is not set: the full AssetPairs answer isn't here")
     content = (Path(folder) / "kraken" / "rest-assetpairs-20260112.json").read_bytes()
-    instruments = Instruments(messages.read_instruments_file(content).pairs)
+    instruments = Instruments(read_instruments_file(content).pairs)
     assert len(instruments) == 1434
     assert len(instruments.online()) == 1365
     assert instruments["BTC/USD"].minimum_quantity == Decimal("0.00005")
@@ -143,7 +144,7 @@ def test_the_instrument_snapshot_of_april_2024_is_read_whole() -> None:
     if folder is None:
         pytest.skip("ARBITRADE_SHARED_DATA is not set: the full instrument snapshot isn't here")
     content = (Path(folder) / "kraken" / "ws-v2-instrument-snapshot-20240403.json").read_bytes()
-    change = messages.read_instruments_file(content)
+    change = read_instruments_file(content)
     assert len(change.pairs) == 683
     assert len(change.assets) == 296
     assert len(Instruments(change.pairs).online()) == 672

@@ -20,17 +20,17 @@ _WHOLE_TEXT = 0x81
 
 
 class Reader(Protocol):
-    """The wire behind a front."""
+    """The wire whose socket is read here."""
 
     def take_tail(self) -> int | None:
-        """Return the bytes picows holds behind the last frame it delivered, None if it did not.
+        """Return how many bytes picows holds behind the last frame it delivered.
 
-        Since the last call.
+        None when it has delivered no frame since the last call.
         """
 
     @property
     def is_ending(self) -> bool:
-        """True when a goodbye was said by whomever; nothing is offered from then on."""
+        """True once either side has said goodbye; nothing is offered from then on."""
 
     def offer(self, buffer: bytearray, begin: int, end: int) -> int:
         """Let whole messages be taken from where a frame begins; return where the rest begins."""
@@ -46,16 +46,16 @@ class Behind(Protocol):
         """Go on with so many bytes more."""
 
     def connection_lost(self, exc: Exception | None, /) -> None:
-        """It is over."""
+        """Take that the socket is gone, with the error that ended it or None."""
 
     def eof_received(self) -> bool | None:
-        """Nothing comes any more."""
+        """Take that the other side sends nothing any more; tell whether to keep the socket."""
 
     def pause_writing(self) -> None:
-        """Too much is waiting to be sent."""
+        """Stop writing: too much is waiting to be sent."""
 
     def resume_writing(self) -> None:
-        """It was sent."""
+        """Go on writing: what was waiting has been sent."""
 
 
 class BufferReader(asyncio.BufferedProtocol):
@@ -93,20 +93,22 @@ class BufferReader(asyncio.BufferedProtocol):
             self._align()
         self._make_room()
 
+    # What is not reading stays the business of picows, which must not notice that it was replaced.
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell picows."""
+        """Hand on to picows that the socket is gone."""
         self._behind.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
-        """Tell picows."""
+        """Hand on to picows that nothing comes any more."""
         return self._behind.eof_received()
 
     def pause_writing(self) -> None:
-        """Tell picows."""
+        """Hand on to picows that too much waits to be sent."""
         self._behind.pause_writing()
 
     def resume_writing(self) -> None:
-        """Tell picows."""
+        """Hand on to picows that it may send again."""
         self._behind.resume_writing()
 
     def _align(self) -> None:

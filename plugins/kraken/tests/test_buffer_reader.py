@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrade_kraken.wire.picows_front import BufferReader
+from arbitrade_kraken.wire.buffer_reader import BufferReader
 
 GOODBYE = b"\x88\x02\x03\xe8"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from arbitrade_kraken.rest.budget import Tier
+from arbitrade_kraken.rest.call_budget import Tier
 
 _TRADING: dict[Tier, tuple[float, float, int]] = {
     "starter": (60.0, 1.0, 60),
@@ -43,7 +43,7 @@ def _age_class(age_s: float) -> int:
 
 
 @attrs.define
-class _Pair:
+class _PairCounter:
     points: float = 0.0
     at: float = 0.0
     resting: dict[str, float] = attrs.field(factory=dict)
@@ -66,7 +66,7 @@ class TradingBudget:
     now: Callable[[], float]
     tier: Tier = "starter"
     reserve: float = 8.0
-    _pairs: dict[str, _Pair] = attrs.field(factory=dict, init=False)
+    _pairs: dict[str, _PairCounter] = attrs.field(factory=dict, init=False)
     _closed_until: float = attrs.field(default=float("-inf"), init=False)
 
     def learn(self, most_points: int) -> Tier | None:
@@ -112,14 +112,14 @@ class TradingBudget:
         pair.resting.update(dict.fromkeys(resting, pair.at))
 
     def amended(self, symbol: str, client_id: str) -> None:
-        """Count an amend."""
+        """Count an amend, which costs more the younger the order is."""
         pair = self._decayed(self._pair(symbol))
         pair.points += amend_points(pair.at - pair.resting.get(client_id, pair.at))
         if client_id in pair.resting:
             pair.resting[client_id] = pair.at
 
     def cancelled(self, symbol: str, client_id: str) -> None:
-        """Count a cancel."""
+        """Count a cancel, which costs more the younger the order is."""
         pair = self._decayed(self._pair(symbol))
         made = pair.resting.pop(client_id, None)
         if made is not None:
@@ -145,19 +145,19 @@ class TradingBudget:
         """The venue said the whole account is too fast; how fast is not published."""
         self._closed_until = self.now() + wait_s
 
-    def _pair(self, symbol: str) -> _Pair:
+    def _pair(self, symbol: str) -> _PairCounter:
         pair = self._pairs.get(symbol)
         if pair is None:
-            pair = self._pairs[symbol] = _Pair(at=self.now())
+            pair = self._pairs[symbol] = _PairCounter(at=self.now())
         return pair
 
-    def _decayed(self, pair: _Pair) -> _Pair:
+    def _decayed(self, pair: _PairCounter) -> _PairCounter:
         now = self.now()
         pair.points = max(0.0, pair.points - (now - pair.at) * _TRADING[self.tier][1])
         pair.at = now
         return pair
 
-    def _cancel_all_points(self, pair: _Pair) -> int:
+    def _cancel_all_points(self, pair: _PairCounter) -> int:
         return sum(cancel_points(pair.at - made) for made in pair.resting.values())
 
 

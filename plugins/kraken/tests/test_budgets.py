@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrade_kraken.account.rate_budget import TradingBudget, amend_points, cancel_points
-from arbitrade_kraken.rest.budget import CallBudget
+from arbitrade_kraken.account.trading_budget import TradingBudget, amend_points, cancel_points
+from arbitrade_kraken.rest.call_budget import CallBudget
 
 
 class Now:
