@@ -90,7 +90,8 @@ def make_writer(database: Database, journal: Journal, **options) -> JournalWrite
     options.setdefault("poll_s", 0.005)
     session = options.pop("session", database.session)
     account = options.pop("account", "main")
-    return JournalWriter(session, journal, lambda: key_of(journal, account), **options)
+    key = key_of(journal, account)
+    return JournalWriter(session, journal, lambda: key, **options)
 
 
 @asynccontextmanager
