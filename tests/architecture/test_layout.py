@@ -9,7 +9,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 DISTRIBUTIONS = [ROOT / "core", *PLUGINS, ROOT / "web"]
 PUBLIC = {
     *("models", "protocols", "hookspecs", "errors"),
-    *("pricing", "book", "api", "hot", "testing"),
+    *("pricing", "lots", "book", "api", "hot", "testing"),
 }
 
 

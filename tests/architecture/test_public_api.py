@@ -43,7 +43,7 @@ PUBLIC = [
 
 MODULES = (
     *("models", "protocols", "hookspecs", "errors"),
-    *("pricing", "book", "api", "hot", "testing"),
+    *("pricing", "lots", "book", "api", "hot", "testing"),
 )
 
 

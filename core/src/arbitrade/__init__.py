@@ -1,7 +1,7 @@
 """Arbitrade: find and trade triangular arbitrage, truthfully and safely.
 
 The public API is what stands in `__all__`, plus the modules `models`, `protocols`, `hookspecs`,
-`errors`, `pricing`, `book`, `api` and `testing`.  Everything else is internal.
+`errors`, `pricing`, `lots`, `book`, `api`, `hot` and `testing`.  Everything else is internal.
 """
 
 from arbitrade import protocols

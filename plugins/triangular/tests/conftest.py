@@ -114,25 +114,6 @@ class Oracle:
         return found
 
 
-class Seen(Mapping[str, OrderBook]):
-    """The books a detector was shown, as the engine's would be to a compiled one."""
-
-    def __init__(self, detector: TriangularDetector) -> None:
-        self._pairs = detector._pairs
-
-    def __getitem__(self, symbol: str) -> OrderBook:
-        book = self._pairs[symbol].book
-        if book is None:
-            raise KeyError(symbol)
-        return book
-
-    def __iter__(self) -> Iterator[str]:
-        return (symbol for symbol, pair in self._pairs.items() if pair.book is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
 @pytest.fixture(params=["interpreted", "compiled"], scope="module")
 def screen(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have every detector screen in Python, or by its compiled stage."""
@@ -147,7 +128,8 @@ def screen(request: pytest.FixtureRequest) -> Iterator[None]:
     def begin_compiled(detector: TriangularDetector, instruments: Instruments) -> None:
         begin(detector, instruments)
         slots = {symbol: slot for slot, symbol in enumerate(instruments)}
-        assert detector.compiled_screen(slots, Seen(detector)) is not None
+        # The books a detector was shown, as the engine's would be to a compiled one.
+        assert detector.compiled_screen(slots, detector._seen) is not None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TriangularDetector, "on_instruments", begin_compiled)

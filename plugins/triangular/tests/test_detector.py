@@ -340,3 +340,12 @@ def test_fee_conventions_are_taken_from_the_schedule() -> None:
         edges.add(f"{now.edge_bps:.4f}")
     # 1.1 · 0.99³ = 1.0673289; 1.1 · 0.99 / 1.01² = 1.06754240; 1.1 / 1.01³ = 1.06764916
     assert edges == {"673.2890", "675.4240", "676.4916"}
+
+
+def test_a_pair_without_a_live_cycle_shows_nothing_not_even_an_empty_iterator() -> None:
+    """What is true counts as found: the engine would look at the message's age for it."""
+    detector, held = triangle(bid="50")
+    see(detector, held)
+    for symbol in ("BTC/USD", "ETH/USD"):
+        assert not detector.live_opportunities(held[symbol])
+    assert not detector.live_opportunities(make_book("SOL/USD"))

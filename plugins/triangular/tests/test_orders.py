@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrade.book import OrderBook
-from arbitrade.models import Changed, Instrument, Instruments, Opportunity, Side
+from arbitrade.lots import cut
+from arbitrade.models import Changed, Instrument, Instruments, Level, Opportunity, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import fee_schedules
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector
 from arbitrade_triangular.graph import find_cycles
-from arbitrade_triangular.orders import fill_lots
 from arbitrade_triangular.terms import TermsTable
 
 
@@ -124,32 +124,30 @@ def test_the_venues_worked_cycle_leg_by_leg() -> None:
     first, second, third = terms.legs
     prices, lots = (17231, 20110, 116520), 10**12
 
-    def rung(at: int) -> list[tuple[int, int, int, int]]:
-        leg, ticks = terms.legs[at], prices[at]
-        needs, brings = (ticks, 1) if leg.is_buy else (1, ticks)
-        return [(ticks, lots, lots * needs * leg.spend, lots * brings * leg.receive)]
+    def level(at: int) -> list[Level]:
+        return [(prices[at], lots)]
 
     # 500 / (172.31 · 1.004) = 2.89018610… SOL, for 172.31 · 2.8901861 · 1.004 = 499.99999…
-    start = 500 * terms.scales[0]
-    bought = fill_lots(first, rung(0), start)
+    bought = first.fill(level(0), first.units(Decimal(500)))
     assert bought.lots == 289_018_610
-    assert f"{terms.amount(0, bought.spent):.4f}" == "500.0000"
-    assert terms.amount(1, bought.received) == Decimal("2.8901861")
+    assert f"{terms.amount(0, first.spent(bought)):.4f}" == "500.0000"
+    assert terms.amount(1, first.received(bought)) == Decimal("2.8901861")
     # 2.8901861 · 201.10 = 581.21642471, less 0.4 % = 578.89155901…; the ledger keeps 578.8915.
-    sold = fill_lots(second, rung(1), bought.received)
-    kept = sold.received - sold.received % second.ledger_step
+    sold = second.fill(level(1), first.received(bought))
+    brought = second.received(sold)
+    kept = brought - brought % terms.ledger_steps[1]
     assert sold.lots == 289_018_610
-    assert f"{terms.amount(2, sold.received):.8f}" == "578.89155901"
+    assert f"{terms.amount(2, brought):.8f}" == "578.89155901"
     assert terms.amount(2, kept) == Decimal("578.8915")
     # 578.8915 / (1.1652 · 1.002) = 495.8256…, and EUR has 4 decimals although the lot has 8.
-    back = fill_lots(third, rung(2), kept)
+    back = third.fill(level(2), kept)
     assert third.rules.lot_step == 10_000
+    back = cut(level(2), back.lots - back.lots % 10_000)
     assert Decimal(back.lots).scaleb(-8) == Decimal("495.8256")
-    assert terms.amount(0, back.received) == Decimal("495.8256")
+    assert terms.amount(0, third.received(back)) == Decimal("495.8256")
     # It costs 1.1652 · 495.8256 = 577.73599 and a fee of 1.15547.
-    assert (
-        f"{terms.amount(2, back.spent):.5f}" == f"{Decimal('577.73599') + Decimal('1.15547'):.5f}"
-    )
+    cost = Decimal("577.73599") + Decimal("1.15547")
+    assert f"{terms.amount(2, third.spent(back)):.5f}" == f"{cost:.5f}"
 
 
 # ── what the venue would refuse ──────────────────────────────────────────────────────────────────

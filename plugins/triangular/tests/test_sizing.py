@@ -15,7 +15,7 @@ from arbitrade.models import Instruments, Leg, Side
 from arbitrade.pricing import FeeConvention, FeeSchedule, net_edge_bps, to_decimal
 from arbitrade.testing.factories import make_book, make_instrument, make_instruments
 from arbitrade.testing.strategies import books, fee_schedules
-from arbitrade_triangular.graph import Cycle, find_cycles
+from arbitrade_triangular.graph import DirectedCycle, find_cycles
 from arbitrade_triangular.sizing import Optimum, optimal_size
 from arbitrade_triangular.terms import CycleTerms, TermsTable
 
@@ -42,8 +42,9 @@ def size_of(
 
 
 def size_and_profit(terms: CycleTerms, optimum: Optimum) -> tuple[Fraction, Fraction]:
-    size = Fraction(*optimum.size) / terms.scales[0]
-    return size, Fraction(*optimum.output) / terms.scales[0] - size
+    scale = terms.legs[0].spend_scale
+    size = Fraction(*optimum.size) / scale
+    return size, Fraction(*optimum.output) / scale - size
 
 
 # ── worked examples ──────────────────────────────────────────────────────────────────────────────
@@ -323,7 +324,9 @@ def test_a_book_deeper_than_its_window_is_walked_to_its_end() -> None:
 
 
 @st.composite
-def sized_cycles(draw: st.DrawFn) -> tuple[Cycle, CycleTerms, dict[str, OrderBook], FeeSchedule]:
+def sized_cycles(
+    draw: st.DrawFn,
+) -> tuple[DirectedCycle, CycleTerms, dict[str, OrderBook], FeeSchedule]:
     """Draw a cycle over pairs in either orientation, with books, fees and their convention."""
     symbols = [
         draw(st.sampled_from((f"{one}/{other}", f"{other}/{one}")))
@@ -391,7 +394,7 @@ def test_fees_never_raise_an_edge_or_a_profit(oracle, drawn, convention) -> None
 
 def test_a_leg_that_does_not_spend_what_the_cycle_says_is_our_bug() -> None:
     buy, sell = Side.BUY, Side.SELL
-    broken = Cycle(
+    broken = DirectedCycle(
         "USD>BTC>ETH",
         ("USD", "BTC", "ETH"),
         (Leg("BTC/USD", buy), Leg("ETH/BTC", sell), Leg("ETH/USD", sell)),
@@ -415,6 +418,6 @@ def test_terms_are_kept_while_the_pairs_of_a_cycle_stay_the_same() -> None:
     assert table.of(second) is terms
     finer = attrs.evolve(USD_BTC_ETH["ETH/USD"], quantity_precision=9)
     table.update(more.merged([finer]))
-    assert table.of(first).legs[2].instrument is finer
+    assert table.of(first).legs[2].pair is finer
     table.update(make_instruments(*more.values(), finer, assets={"USD": 4}))
-    assert table.of(first).legs[2].ledger_step > 1
+    assert table.of(first).ledger_steps[2] > 1

@@ -18,7 +18,7 @@ from fractions import Fraction
 
 import attrs
 
-from arbitrade.execution.lots import EXACT, ZERO
+from arbitrade.execution.exact import EXACT, ZERO
 from arbitrade.models import Attribution, LegQuote
 
 _DECIMALS = 18

@@ -4,25 +4,25 @@ Pure and exact.  What is expected of money agrees with what the venue does where
 are rounded to the nearest step as it reports them, amounts never up.
 """
 
+from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+
+import attrs
 
 from arbitrade.book import OrderBook
-from arbitrade.execution.lots import (
+from arbitrade.execution.exact import (
     EXACT,
     ROUNDED_ONCE,
     ZERO,
-    Fill,
-    LegTerms,
-    leg_terms,
-    levels_behind,
     plain,
-    reach,
     round_to_step,
     short,
     terminating,
 )
-from arbitrade.models import FeeAsset, Instrument, LegQuote, Side
-from arbitrade.pricing import FeeConvention, FeeSchedule
+from arbitrade.lots import Fill, LegTerms, cut, leg_terms
+from arbitrade.models import FeeAsset, Instrument, LegQuote, Level, Side
+from arbitrade.pricing import BPS, FeeConvention, FeeSchedule
 
 
 def quote_leg(
@@ -60,27 +60,38 @@ def quote_leg(
         slippage_bps: How far the limit may be beyond the worst price touched.
         available: What the venue may hold for the order; `amount` unless given.
     """
-    terms = leg_terms(
-        book.instrument, side, fees.charged_in, fees.taker_rate(book.symbol), base_step
-    )
+    terms = _terms(book.instrument, side, fees.charged_in, fees.taker_rate(book.symbol), base_step)
     wallet = amount if available is None else available
-    fill = reach(terms, levels_behind(book.side(side), skip_lots), amount, wallet)
+    taken = book.side(side)
+    fill = terms.reach(levels_behind(taken, skip_lots), amount, wallet)
     if not fill.lots:
         return _nothing_reached(terms, book, amount, wallet, skip_lots)
+    rules = terms.leg.rules
     blocked: LegQuote | None = None
     while fill.lots:
-        fill.round_down(terms.lot_step)
+        if excess := fill.lots % rules.lot_step:
+            fill = cut(levels_behind(taken, skip_lots), fill.lots - excess)
         limit = terms.limit(fill, slippage_bps, wallet)
         if not terms.breaks_rule(fill, limit):
             return _make_quote(terms, fill, limit, amount, quote_step)
         if blocked is None:
             reason = _broken_rule(terms, fill, limit, amount, wallet)
             blocked = _blocked_quote(terms, limit, fill, amount, reason)
-        if not fill.lots or fill.lots < terms.minimum_lots:
+        if not fill.lots or fill.lots < rules.minimum_lots:
             break
-        fill.drop_level()
+        fill = cut(levels_behind(taken, skip_lots), fill.lots - fill.last_lots)
     assert blocked is not None
     return blocked
+
+
+def levels_behind(side: Iterable[Level], skip_lots: int) -> Iterator[Level]:
+    """Yield (ticks, lots) behind the first lots of a side."""
+    for ticks, lots in side:
+        if skip_lots >= lots:
+            skip_lots -= lots
+            continue
+        yield ticks, lots - skip_lots
+        skip_lots = 0
 
 
 # ── fees ─────────────────────────────────────────────────────────────────────────────────────────
@@ -122,39 +133,128 @@ def expected_fee(
     return exact.quantize(step, ROUND_HALF_UP, EXACT)
 
 
+# ── terms ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class _Terms:
+    """A leg's constants with what is charged on it, in decimals.
+
+    Args:
+        leg: Its lots.
+        convention: Where the fee is taken.
+        fee_rate: Fraction of the notional.
+        base_step: Smallest amount the venue's ledger keeps of the base asset.
+        spend: What multiplies the input for the fee.
+        receive: What multiplies the output for the fee.
+    """
+
+    leg: LegTerms
+    convention: FeeConvention
+    fee_rate: Decimal
+    base_step: Decimal | None
+    spend: Decimal
+    receive: Decimal
+
+    def reach(self, levels: Iterable[Level], amount: Decimal, wallet: Decimal) -> Fill:
+        """Return what amount and wallet reach, before lots are rounded."""
+        if self.spend <= 0 or self.receive <= 0:
+            return Fill(0, 0, 0, 0, 0)
+        leg = self.leg
+        return leg.fill(levels, leg.units(amount), leg.units(wallet))
+
+    def limit(self, fill: Fill, slippage_bps: Decimal, wallet: Decimal) -> int:
+        """Return the farthest limit that slippage, increment and wallet allow, in ticks."""
+        if not fill.lots:
+            return fill.worst_ticks
+        leg, worst = self.leg, fill.worst_ticks
+        slippage, one = (slippage_bps / BPS).as_integer_ratio()
+        step = leg.rules.tick_step
+        if not leg.is_buy:
+            return max(-(-worst * (one - slippage) // (one * step)) * step, step)
+        farthest = worst * (one + slippage) // one
+        return min(farthest, leg.units(wallet) // (leg.spend * fill.lots)) // step * step
+
+    def worth(self, fill: Fill, limit: int) -> int:
+        """Return what the venue takes an order to be worth, in ticks × lots.
+
+        It values an order at its limit price; that of a buy may yet come down to the worst one.
+        """
+        return fill.lots * min(limit, fill.worst_ticks)
+
+    def reaches(self, limit: int, worst_ticks: int) -> bool:
+        """Tell whether an order with that limit takes a price."""
+        return limit >= worst_ticks if self.leg.is_buy else limit <= worst_ticks
+
+    def breaks_rule(self, fill: Fill, limit: int) -> bool:
+        """Tell whether the venue would refuse the order or not fill all of it."""
+        rules = self.leg.rules
+        return (
+            not fill.lots
+            or fill.lots < rules.minimum_lots
+            or not self.reaches(limit, fill.worst_ticks)
+            or self.worth(fill, limit) < rules.minimum_notional
+        )
+
+    def price(self, ticks: int) -> Decimal:
+        """Return ticks as a price."""
+        return Decimal(ticks).scaleb(-self.leg.pair.price_precision, EXACT)
+
+    def quantity(self, lots: int) -> Decimal:
+        """Return lots in base."""
+        return Decimal(lots).scaleb(-self.leg.pair.quantity_precision, EXACT)
+
+    def notional(self, units: int) -> Decimal:
+        """Return ticks × lots in quote."""
+        pair = self.leg.pair
+        return Decimal(units).scaleb(-(pair.price_precision + pair.quantity_precision), EXACT)
+
+
+# PERF: 20 µs of fractions, three times for every plan; 0.4 µs when looked up.
+@lru_cache(maxsize=4096)
+def _terms(
+    pair: Instrument,
+    side: Side,
+    convention: FeeConvention,
+    fee_rate: Decimal,
+    base_step: Decimal | None,
+) -> _Terms:
+    spend, receive = map(terminating, convention.factors(side, fee_rate))
+    leg = leg_terms(pair, side, convention, fee_rate, base_step)
+    return _Terms(leg, convention, fee_rate, base_step, spend, receive)
+
+
 # ── quotes ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _make_quote(
-    terms: LegTerms, fill: Fill, limit: int, amount: Decimal, quote_step: Decimal | None
+    terms: _Terms, fill: Fill, limit: int, amount: Decimal, quote_step: Decimal | None
 ) -> LegQuote:
     quantity, notional = terms.quantity(fill.lots), terms.notional(fill.cost)
-    goes_in, comes_out = (notional, quantity) if terms.is_buy else (quantity, notional)
-    spent = EXACT.multiply(goes_in, terminating(terms.spend))
-    received = EXACT.multiply(comes_out, terminating(terms.receive))
+    goes_in, comes_out = (notional, quantity) if terms.leg.is_buy else (quantity, notional)
+    spent = EXACT.multiply(goes_in, terms.spend)
+    received = EXACT.multiply(comes_out, terms.receive)
     fees = FeeSchedule(terms.fee_rate, charged_in=terms.convention)
     return LegQuote(
-        symbol=terms.pair.symbol,
-        side=terms.side,
+        symbol=terms.leg.pair.symbol,
+        side=terms.leg.side,
         quantity=quantity,
         limit_price=terms.price(limit),
         worst_price=terms.price(fill.worst_ticks),
         vwap=ROUNDED_ONCE.divide(notional, quantity),
         spent=spent,
-        received=round_to_step(received, terms.base_step if terms.is_buy else quote_step),
-        fee=expected_fee(terms.pair, terms.side, quantity, notional, fees, terms.base_step),
-        fee_asset=fee_asset(terms.pair, terms.side, terms.convention),
+        received=round_to_step(received, terms.base_step if terms.leg.is_buy else quote_step),
+        fee=expected_fee(terms.leg.pair, terms.leg.side, quantity, notional, fees, terms.base_step),
+        fee_asset=fee_asset(terms.leg.pair, terms.leg.side, terms.convention),
         left=EXACT.subtract(amount, spent),
-        levels=len(fill.levels),
+        levels=fill.levels,
     )
 
 
-def _blocked_quote(
-    terms: LegTerms, limit: int, fill: Fill, amount: Decimal, reason: str
-) -> LegQuote:
+def _blocked_quote(terms: _Terms, limit: int, fill: Fill, amount: Decimal, reason: str) -> LegQuote:
     return LegQuote(
-        symbol=terms.pair.symbol,
-        side=terms.side,
+        symbol=terms.leg.pair.symbol,
+        side=terms.leg.side,
         quantity=ZERO,
         limit_price=terms.price(limit),
         worst_price=terms.price(fill.worst_ticks),
@@ -162,22 +262,22 @@ def _blocked_quote(
         spent=ZERO,
         received=ZERO,
         fee=ZERO,
-        fee_asset=fee_asset(terms.pair, terms.side, terms.convention),
+        fee_asset=fee_asset(terms.leg.pair, terms.leg.side, terms.convention),
         left=amount,
-        levels=len(fill.levels),
-        blocked=f"{terms.pair.symbol}: {reason}",
+        levels=fill.levels,
+        blocked=f"{terms.leg.pair.symbol}: {reason}",
     )
 
 
 # ── why not ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _broken_rule(terms: LegTerms, fill: Fill, limit: int, amount: Decimal, wallet: Decimal) -> str:
+def _broken_rule(terms: _Terms, fill: Fill, limit: int, amount: Decimal, wallet: Decimal) -> str:
     """Name the first of the venue's rules that is broken, the value and the limit."""
-    pair = terms.pair
+    pair = terms.leg.pair
     if not fill.lots:
         return _below_a_lot(terms, amount, wallet)
-    if fill.lots < terms.minimum_lots:
+    if fill.lots < terms.leg.rules.minimum_lots:
         return (
             f"order minimum not met: quantity {plain(terms.quantity(fill.lots))} {pair.base} is "
             f"below {plain(pair.minimum_quantity)}"
@@ -194,25 +294,27 @@ def _broken_rule(terms: LegTerms, fill: Fill, limit: int, amount: Decimal, walle
 
 
 def _nothing_reached(
-    terms: LegTerms, book: OrderBook, amount: Decimal, wallet: Decimal, skip_lots: int
+    terms: _Terms, book: OrderBook, amount: Decimal, wallet: Decimal, skip_lots: int
 ) -> LegQuote:
     """Say why not a lot can be had: the fee, the book, other orders, the amount, the wallet."""
-    best = next(levels_behind(book.side(terms.side), skip_lots), None)
+    best = next(levels_behind(book.side(terms.leg.side), skip_lots), None)
     if terms.spend <= 0 or terms.receive <= 0:
         reason = f"a fee of {terms.fee_rate} leaves nothing; write 0.0040 for 40 bps"
     elif best is not None:
         reason = _below_a_lot(terms, amount, wallet)
     else:
-        reason = f"the book holds no {'asks' if terms.is_buy else 'bids'}"
+        reason = f"the book holds no {'asks' if terms.leg.is_buy else 'bids'}"
         if skip_lots:
-            reason += f" but {plain(terms.quantity(skip_lots))} {terms.pair.base} for other orders"
+            reason += (
+                f" but {plain(terms.quantity(skip_lots))} {terms.leg.pair.base} for other orders"
+            )
     ticks = 0 if best is None else best[0]
-    return _blocked_quote(terms, ticks, Fill(worst_ticks=ticks), amount, reason)
+    return _blocked_quote(terms, ticks, Fill(0, 0, ticks, 0, 0), amount, reason)
 
 
-def _below_a_lot(terms: LegTerms, amount: Decimal, wallet: Decimal) -> str:
-    step, asset = plain(terms.quantity(terms.lot_step)), terms.spends
+def _below_a_lot(terms: _Terms, amount: Decimal, wallet: Decimal) -> str:
+    step, asset = plain(terms.quantity(terms.leg.rules.lot_step)), terms.leg.spends
     which = (
         f"{short(amount)} {asset} does" if amount <= wallet else f"{short(wallet)} free {asset} do"
     )
-    return f"order minimum not met: {which} not reach one lot of {step} {terms.pair.base}"
+    return f"order minimum not met: {which} not reach one lot of {step} {terms.leg.pair.base}"

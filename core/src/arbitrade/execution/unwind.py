@@ -12,7 +12,7 @@ from fractions import Fraction
 import attrs
 
 from arbitrade.book import BookState, OrderBook
-from arbitrade.execution.lots import EXACT, ROUNDED_ONCE, ZERO, plain, short
+from arbitrade.execution.exact import EXACT, ROUNDED_ONCE, ZERO, plain, short
 from arbitrade.execution.walk import Conditions, ledger_step, why_not_tradable
 from arbitrade.models import (
     Instrument,

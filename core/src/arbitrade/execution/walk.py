@@ -11,7 +11,7 @@ import attrs
 
 from arbitrade.book import OrderBook
 from arbitrade.errors import BrokenCycleError
-from arbitrade.execution.lots import EXACT, ROUNDED_ONCE, ZERO, short
+from arbitrade.execution.exact import EXACT, ROUNDED_ONCE, ZERO, short
 from arbitrade.execution.quote import expected_fee, fee_asset, fee_in, quote_leg
 from arbitrade.models import (
     CyclePlan,

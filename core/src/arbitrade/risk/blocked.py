@@ -3,12 +3,13 @@
 from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil, lcm
+from math import ceil
 from typing import Protocol, runtime_checkable
 
 import attrs
 
 from arbitrade.book import OrderBook
+from arbitrade.lots import order_rules
 from arbitrade.models import CyclePlan, Flip, Instruments, Leg, Opportunity, Refused, Side
 from arbitrade.pricing import BPS, FeeSchedule
 from arbitrade.protocols.risk import RiskRule, RiskView, SizeRule
@@ -168,12 +169,13 @@ def _wanted(
     if received <= 0:
         return None
     ticks, lots = 10**pair.price_precision, 10**pair.quantity_precision
+    rules = order_rules(pair, Decimal(1) / base_scale if base_scale else None)
     return _Wanted(
-        lots=ceil(pair.minimum_quantity * lots),
-        notional=ceil(pair.minimum_notional * ticks * lots),
+        lots=rules.minimum_lots,
+        notional=rules.minimum_notional,
         brings=brings / received * (lots if is_buy else lots * ticks),
-        step=_steps(Fraction(pair.quantity_increment) * lots, Fraction(lots, base_scale or lots)),
-        tick_step=_steps(Fraction(pair.price_increment) * ticks),
+        step=rules.lot_step,
+        tick_step=rules.tick_step,
         kept=Fraction(1) if is_buy else 1 - Fraction(slippage_bps / BPS),
     )
 
@@ -206,11 +208,6 @@ def _fill(book: OrderBook, leg: Leg, wanted: _Wanted) -> tuple[int, int] | None:
         before += held
         cost += held * ticks
     return None
-
-
-def _steps(*steps: Fraction) -> int:
-    """Return the smallest whole number that is a multiple of every step."""
-    return lcm(*(step.numerator for step in steps if step)) or 1
 
 
 def _ledger_scale(asset: str, instruments: Instruments | None) -> int:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import attrs
@@ -137,6 +138,24 @@ class Oracle:
             self._subscription(message["method"], message["result"])
         return []
 
+    def orders(self, legs: Sequence[tuple[str, Side]], size: Fraction) -> tuple[ExpectedOrder, ...]:
+        """Return the orders for `size` in whole lots, none when they can't be sent or don't pay.
+
+        Asks no book whether it may be traded on.
+        """
+        orders: list[ExpectedOrder] = []
+        available, first_spent = size, None
+        for symbol, side in legs:
+            pair, is_buy = self.instruments[symbol], side is Side.BUY
+            fill = self._fill(symbol, side, available)
+            if fill is None or _breaks_rule(pair, fill.quantity, fill.worst_price):
+                return ()
+            orders.append((symbol, side.value, fill.quantity, fill.worst_price))
+            first_spent = fill.spent if first_spent is None else first_spent
+            ledger = self.ledger_steps.get(pair.base if is_buy else pair.quote)
+            available = fill.brought if ledger is None else fill.brought // ledger * ledger
+        return tuple(orders) if first_spent is not None and available > first_spent else ()
+
     # ── state ────────────────────────────────────────────────────────────────────────────────────
 
     def _subscription(self, method: str, result: Mapping[str, Any]) -> None:
@@ -202,7 +221,7 @@ class Oracle:
                 continue
             size, profit = best_size(ladders)
             named = tuple((pair, side.value) for pair, side in legs)
-            orders = self._orders(legs, size)
+            orders = self.orders(legs, size)
             found.append(
                 ExpectedDetection(line, timestamp, assets, named, edge_bps, size, profit, orders)
             )
@@ -246,23 +265,6 @@ class Oracle:
         pair, book = self.instruments.get(symbol), self.books.get(symbol)
         return pair is not None and book is not None and pair.is_online and book.is_healthy()
 
-    def _orders(
-        self, legs: Sequence[tuple[str, Side]], size: Fraction
-    ) -> tuple[ExpectedOrder, ...]:
-        """Return the orders for `size` in whole lots, none when they can't be sent or don't pay."""
-        orders: list[ExpectedOrder] = []
-        available, first_spent = size, None
-        for symbol, side in legs:
-            pair, is_buy = self.instruments[symbol], side is Side.BUY
-            fill = self._fill(symbol, side, available)
-            if fill is None or _breaks_rule(pair, fill.quantity, fill.worst_price):
-                return ()
-            orders.append((symbol, side.value, fill.quantity, fill.worst_price))
-            first_spent = fill.spent if first_spent is None else first_spent
-            ledger = self.ledger_steps.get(pair.base if is_buy else pair.quote)
-            available = fill.brought if ledger is None else fill.brought // ledger * ledger
-        return tuple(orders) if first_spent is not None and available > first_spent else ()
-
     def _fill(self, symbol: str, side: Side, available: Fraction) -> "_Fill | None":
         """Take whole lots, as many as `available` pays for; None when that is less than one."""
         spent_factor, brought_factor = self.fees.charged_in.factors(
@@ -292,13 +294,12 @@ class Oracle:
         return fill if quantity else None
 
     def _lot_step(self, pair: Instrument) -> Fraction:
-        """Return what quantities are multiples of: the coarsest of lot, increment and ledger."""
+        """Return what quantities are multiples of: every lot, increment and step of the ledger."""
         steps = [Fraction(1, 10**pair.quantity_precision), Fraction(pair.quantity_increment)]
         if pair.base in self.ledger_steps:
             steps.append(self.ledger_steps[pair.base])
-        coarsest = max(steps)
-        assert all(coarsest % step == 0 for step in steps), pair
-        return coarsest
+        parts = lcm(*(step.denominator for step in steps))
+        return Fraction(lcm(*(int(step * parts) for step in steps)), parts)
 
     def _rungs(self, symbol: str, side: Side) -> list[Rung]:
         """Return the levels an order takes, as conversions after the fee."""

@@ -19,7 +19,7 @@ type Legs = tuple[Leg, Leg, Leg]
 
 
 @attrs.frozen
-class Cycle:
+class DirectedCycle:
     """Three conversions that end in the asset they began with.
 
     Args:
@@ -35,7 +35,7 @@ class Cycle:
 
 def find_cycles(
     instruments: Iterable[Instrument], start_assets: Sequence[str] | None = None
-) -> tuple[Cycle, ...]:
+) -> tuple[DirectedCycle, ...]:
     """Return every directed cycle of the pairs that are online.
 
     A cycle starts at the first of `start_assets` it contains; those that contain none are left out.
@@ -50,7 +50,7 @@ def find_cycles(
     found.sort(key=lambda cycle: (cycle[0], [leg.symbol for leg in cycle[1]]))
     twins = Counter(assets for assets, _ in found)
     return tuple(
-        Cycle(_key(assets, legs, is_ambiguous=twins[assets] > 1), assets, legs)
+        DirectedCycle(_key(assets, legs, is_ambiguous=twins[assets] > 1), assets, legs)
         for assets, legs in found
     )
 

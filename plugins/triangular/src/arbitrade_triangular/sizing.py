@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from arbitrade.book import BookSide
-from arbitrade_triangular.terms import CycleTerms, LegTerms, ratio
+from arbitrade.lots import LegTerms
+from arbitrade_triangular.terms import CycleTerms, ratio
 
 type Rung = tuple[int, int, int, int]
 """A level of a leg: ticks, lots, input units and output units of taking it whole."""

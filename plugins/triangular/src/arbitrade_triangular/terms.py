@@ -1,77 +1,25 @@
 """What never changes about a cycle while its instruments and fees don't, as integers.
 
-A leg turns an amount of one asset into an amount of the next.  With t the ticks and n the lots of a
-level, s and r what the fee convention multiplies spending and receiving by, P and Q the decimals of
-price and quantity, the level converts
-
-    a buy:   s·t·n·10^-(P+Q) of the quote asset   into   r·n·10^-Q of the base asset
-    a sell:  s·n·10^-Q of the base asset          into   r·t·n·10^-(P+Q) of the quote asset
-
-All factors are rational.  For each of the three assets we take a unit, one part in so many, that
-divides what one leg brings, what the next one spends, and the venue's ledger step.  In these units
-every level is a pair of integers, and all a cycle needs is integer arithmetic of bounded size.
+`arbitrade.lots` tells what a level converts.  For each of the three assets we take a unit, one part
+in so many, that divides what one leg brings, what the next one spends, and the venue's ledger step:
+so all that a cycle needs is integer arithmetic of bounded size.
 """
 
 from decimal import Context, Decimal
 from fractions import Fraction
-from math import ceil, gcd, lcm
+from math import lcm
 from typing import NamedTuple
 
 import attrs
 
 from arbitrade.errors import BrokenCycleError, ConfigError
+from arbitrade.lots import LegTerms, OrderRules, order_rules
 from arbitrade.models import Instrument, Instruments, Side
 from arbitrade.pricing import FeeSchedule
-from arbitrade_triangular.graph import Cycle
+from arbitrade_triangular.graph import DirectedCycle
 
 # Takes integers of any length as they are.
 _divide = Context(prec=28).divide
-
-
-@attrs.frozen
-class OrderRules:
-    """A venue's rules for orders on a pair, in ticks and lots.
-
-    Args:
-        lot_step: Quantities are multiples of it.
-        tick_step: Prices are multiples of it.
-        lot: Quantity of one lot.
-        tick: Price of one tick.
-        minimum_lots: Smallest quantity.
-        minimum_notional: Smallest ticks × lots.
-    """
-
-    lot_step: int
-    tick_step: int
-    lot: Decimal
-    tick: Decimal
-    minimum_lots: int
-    minimum_notional: int
-
-
-@attrs.frozen
-class LegTerms:
-    """One leg's constants.
-
-    Args:
-        instrument: The pair.
-        side: What the order does with the base asset.
-        is_buy: The same as a flag; enums are slow to compare in a hot loop.
-        spends: Asset that goes in.
-        spend: Input units per lot, for a buy per tick and lot.
-        receive: Output units per lot, for a sell per tick and lot.
-        ledger_step: Output units per step of the venue's ledger; 1 where nothing is known of it.
-        rules: What an order has to obey.
-    """
-
-    instrument: Instrument
-    side: Side
-    is_buy: bool
-    spends: str
-    spend: int
-    receive: int
-    ledger_step: int
-    rules: OrderRules
 
 
 @attrs.frozen
@@ -81,16 +29,16 @@ class CycleTerms:
     Args:
         cycle: Which cycle.
         legs: In trading order.
-        scales: Units in one of each asset of `cycle.assets`, in that order.
+        ledger_steps: Per leg, output units per step of the venue's ledger; 1 where it is not known.
     """
 
-    cycle: Cycle
+    cycle: DirectedCycle
     legs: tuple[LegTerms, LegTerms, LegTerms]
-    scales: tuple[int, int, int]
+    ledger_steps: tuple[int, int, int]
 
     def amount(self, asset: int, numerator: int, denominator: int = 1) -> Decimal:
         """Return numerator/denominator units of an asset as an amount, rounded once."""
-        return ratio(numerator, denominator * self.scales[asset])
+        return ratio(numerator, denominator * self.legs[asset].spend_scale)
 
 
 def ratio(numerator: int, denominator: int) -> Decimal:
@@ -133,7 +81,7 @@ class TermsTable:
             if not any(leg.symbol in changed for leg in terms.cycle.legs)
         }
 
-    def of(self, cycle: Cycle) -> CycleTerms:
+    def of(self, cycle: DirectedCycle) -> CycleTerms:
         """Return the terms of a cycle.  Ten microseconds the first time, then a look-up.
 
         Most cycles never get near the threshold, so theirs are never worked out.
@@ -156,7 +104,7 @@ class TermsTable:
         buy, sell = self._flow(symbol, True).factors, self._flow(symbol, False).factors
         return buy.rate, sell.rate
 
-    def _make(self, cycle: Cycle) -> CycleTerms:
+    def _make(self, cycle: DirectedCycle) -> CycleTerms:
         legs = cycle.legs
         flows = [self._flow(leg.symbol, leg.side is Side.BUY) for leg in legs]
         for asset, flow in zip(cycle.assets, flows, strict=True):
@@ -170,27 +118,31 @@ class TermsTable:
         return CycleTerms(
             cycle,
             (
-                self._leg(flows[0], scale1, scale2, ledgers[1]),
-                self._leg(flows[1], scale2, scale3, ledgers[2]),
-                self._leg(flows[2], scale3, scale1, ledgers[0]),
+                self._leg(flows[0], scale1, scale2),
+                self._leg(flows[1], scale2, scale3),
+                self._leg(flows[2], scale3, scale1),
             ),
-            (scale1, scale2, scale3),
+            (
+                scale2 // (ledgers[1] or scale2),
+                scale3 // (ledgers[2] or scale3),
+                scale1 // (ledgers[0] or scale1),
+            ),
         )
 
-    def _leg(self, flow: "_Flow", scale: int, next_scale: int, ledger: int | None) -> LegTerms:
+    def _leg(self, flow: "_Flow", scale: int, next_scale: int) -> LegTerms:
         pair, is_buy = flow.pair, flow.is_buy
         (spent, spent_per), (received, received_per) = flow.factors.spent, flow.factors.received
         rules = self._rules.get(pair.symbol)
         if rules is None:
-            rules = self._rules[pair.symbol] = _order_rules(pair, self._ledger_scale(pair.base))
+            rules = self._rules[pair.symbol] = order_rules(pair, self._ledger_step(pair.base))
         return LegTerms(
-            instrument=pair,
+            pair=pair,
             side=Side.BUY if is_buy else Side.SELL,
             is_buy=is_buy,
-            spends=flow.spends,
             spend=spent * (scale // spent_per),
+            spend_scale=scale,
             receive=received * (next_scale // received_per),
-            ledger_step=next_scale // ledger if ledger else 1,
+            receive_scale=next_scale,
             rules=rules,
         )
 
@@ -227,6 +179,11 @@ class TermsTable:
             spent.as_integer_ratio(), received.as_integer_ratio(), float(received / spent)
         )
 
+    def _ledger_step(self, asset: str) -> Decimal | None:
+        """Return the smallest amount of an asset the venue's ledger keeps, None if not known."""
+        known = self._instruments.assets.get(asset)
+        return None if known is None else Decimal(1).scaleb(-known.precision)
+
     def _ledger_scale(self, asset: str) -> int | None:
         """Return the steps of the venue's ledger in one of an asset, None if not known."""
         known = self._instruments.assets.get(asset)
@@ -251,22 +208,3 @@ class _Flow(NamedTuple):
     is_buy: bool
     spends: str
     factors: _Factors
-
-
-def _order_rules(pair: Instrument, ledger_scale: int | None) -> OrderRules:
-    """Return a pair's rules; its lot step is coarser where the ledger can't hold finer amounts."""
-    ticks, lots = 10**pair.price_precision, 10**pair.quantity_precision
-    held = 1 if ledger_scale is None else lots // gcd(lots, ledger_scale)
-    return OrderRules(
-        lot_step=lcm(_whole(pair.quantity_increment, lots), held),
-        tick_step=_whole(pair.price_increment, ticks),
-        lot=Decimal(1).scaleb(-pair.quantity_precision),
-        tick=Decimal(1).scaleb(-pair.price_precision),
-        minimum_lots=ceil(pair.minimum_quantity * lots),
-        minimum_notional=ceil(pair.minimum_notional * ticks * lots),
-    )
-
-
-def _whole(increment: Decimal, scale: int) -> int:
-    """Return the smallest whole number of units that is a multiple of an increment; 0 is none."""
-    return (increment * scale).as_integer_ratio()[0] or 1
