@@ -2,15 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from runs import MARKET, prepared, until
 from swap_baskets import Swap, SwapExecutor
 
 import arbitrade_kraken.plugin
 import arbitrade_triangular.plugin
+from arbitrade.api import Command
 from arbitrade.config import Secret
+from arbitrade.errors import PluginError
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
 from arbitrade.recording import RecordingReader
@@ -37,6 +41,7 @@ async def traded(
     account: str,
     executor: SwapExecutor,
     enough: Callable[[TradingSession], bool],
+    then: Callable[[TradingSession], Awaitable[None]] | None = None,
 ) -> RunOutcome:
     """Trade in paper at the simulator until something holds."""
     async with running_simulator(MARKET) as simulator:
@@ -55,10 +60,16 @@ async def traded(
 
         async def watch() -> None:
             await until(lambda: enough(session))
+            if then is not None:
+                await then(session)
             session.stop("the test has seen enough")
 
         watching = asyncio.create_task(watch())
-        report = await session.run()
+        try:
+            report = await session.run()
+        except BaseException:
+            watching.cancel()
+            raise
         await watching
         return report
 
@@ -66,6 +77,10 @@ async def traded(
 def baskets(session: TradingSession) -> list[Cycle]:
     """Return the baskets under way."""
     return [c for c in session.parts.rig.state.cycles.values() if c.is_basket]
+
+
+def is_held(session: TradingSession) -> bool:
+    return any("entered" in cycle.notes for cycle in baskets(session))
 
 
 def replayed(path: str, executor: SwapExecutor) -> Verdict:
@@ -96,9 +111,6 @@ async def test_a_run_with_baskets_beside_cycles_replays_to_the_same_decisions(
 async def test_a_basket_outlives_its_run_and_the_next_one_replays_too(
     tmp_path: Path, dsn: Secret
 ) -> None:
-    def is_held(session: TradingSession) -> bool:
-        return any("entered" in cycle.notes for cycle in baskets(session))
-
     seen: set[str] = set()
 
     def is_left(session: TradingSession) -> bool:
@@ -118,3 +130,34 @@ async def test_a_basket_outlives_its_run_and_the_next_one_replays_too(
         assert verdict.divergence is None
         assert verdict.decision_hash == report.state.decision_hash
         assert verdict.cycles == dict(report.state.cycles)
+
+
+async def test_operators_flatten_goes_before_what_an_executor_wants(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    async def flatten(session: TradingSession) -> None:
+        halted = await session.command(Command("halt", "operator", {"reason": "enough"}))
+        assert halted.is_done, halted.message
+        await until(lambda: all(c.is_at_rest for c in session.parts.rig.state.cycles.values()))
+        assert is_held(session)
+        done = await session.command(Command("flatten", "operator", {"loss_cap": "100"}))
+        assert done.is_done, done.message
+        assert not baskets(session)
+
+    stays = SwapExecutor(hold_s=3_600, stays=True)
+    account = f"swap-{uuid.uuid4().hex[:8]}"
+    report = await traded(tmp_path, dsn, account, stays, is_held, flatten)
+    # What the basket had bought is gone; of the ETH that was there before the book takes a part.
+    assert report.ledger.get("BTC", Decimal(0)) < Decimal("0.0001")
+    assert report.ledger["USD"] > 1_000
+    verdict = replayed(report.recording, stays)
+    assert verdict.divergence is None
+    assert verdict.decision_hash == report.state.decision_hash
+
+
+async def test_run_does_not_start_without_the_executor_a_detector_brings(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    other = SwapExecutor(name="other")
+    with pytest.raises(PluginError, match="detector swap brings an executor, but"):
+        await traded(tmp_path, dsn, f"swap-{uuid.uuid4().hex[:8]}", other, lambda _: False)

@@ -25,7 +25,7 @@ from arbitrade.models import (
     Severity,
     TradingState,
 )
-from arbitrade.protocols.execution import Executor, Resumer
+from arbitrade.protocols.execution import Executor, Resumer, may_resume
 from arbitrade.records import CycleClosed, CycleNoted, CycleOpened
 from arbitrade.trading.machine.bookings import Bookings
 from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
@@ -92,7 +92,7 @@ class Machine:
             dict(approved.plan.inputs(at_once=executor.needs_inventory)),
             executor=executor.name,
             needs_inventory=executor.needs_inventory,
-            may_resume=isinstance(executor, Resumer),
+            may_resume=may_resume(executor),
         )
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
@@ -114,8 +114,8 @@ class Machine:
                     self.sending.look_up(order)
             desk = self._desk(cycle)
             if (
-                isinstance(executor, Resumer)
-                and executor.name == cycle.executor
+                executor.name == cycle.executor
+                and may_resume(executor)
                 and cycle.state is CycleState.OPEN
             ):
                 cycle.may_resume = True
