@@ -211,6 +211,21 @@ def test_leg_that_does_not_fill_has_the_others_brought_back():
     assert held(bench)["ETH"] == 20
 
 
+def test_leg_the_venue_refuses_has_the_other_sold_again():
+    bench = TradingBench(OPENING)
+    bench.executor = Holder()
+    del bench.books["ETH/BTC"]  # The way back over ETH would pay.
+    bought, sold = enter(bench).orders
+    bench.fill_whole(bought)
+    bench.refuse(sold)
+    request = bench.last.intent.request
+    assert (bench.last.intent.role, request.symbol) == (OrderRole.UNWIND, "BTC/USD")
+    assert request.quantity == bought.received
+    bench.fill_whole(bench.last)
+    (closed,) = bench.written(CycleClosed)
+    assert (closed.state, held(bench)["ETH"]) == (CycleState.UNWOUND, 20)
+
+
 # ── who carries it out ───────────────────────────────────────────────────────────────────────────
 
 

@@ -24,7 +24,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.pricing import FeeConvention, FeeSchedule, to_decimal
-from arbitrade.protocols.execution import CycleDesk, Ticket, held_assets
+from arbitrade.protocols.execution import CycleDesk, Ticket
 from arbitrade.synthetic.factories import Figure
 from arbitrade.synthetic.view import ENTRY_FEES, TRIANGLE, make_basket, make_opportunity
 
@@ -175,9 +175,9 @@ class FakeDesk:
         await self.pause(seconds)
 
     async def unwind(self, reason: str) -> CycleState:
-        """Keep the reason; tell whether there was anything to bring back."""
+        """Keep the reason; tell whether anything had been filled."""
         self.unwound_because = reason
-        return CycleState.UNWOUND if held_assets(self) else CycleState.ABORTED_CLEAN
+        return CycleState.UNWOUND if self.held() else CycleState.ABORTED_CLEAN
 
     def note(self, what: str, **fields: object) -> None:
         """Keep what was noted."""

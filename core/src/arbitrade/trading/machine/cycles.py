@@ -22,7 +22,7 @@ OPERATOR = "operator"
 """Who carries out what no executor began."""
 BROUGHT = "brought"
 """The note that says what an operator's cycle was given; without it a restart would buy it back."""
-UNWINDING = "unwinding"
+UNWINDING = "core_unwinding"
 """The note that keeps a restart from handing back to an executor what core is getting out of."""
 
 
