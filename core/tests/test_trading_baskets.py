@@ -12,6 +12,7 @@ from arbitrade.config import Settings
 from arbitrade.errors import ArbitradeError
 from arbitrade.execution.sequential import SequentialExecutor
 from arbitrade.models import (
+    Balance,
     BasketPlan,
     CycleState,
     Leg,
@@ -36,7 +37,7 @@ from arbitrade.records import (
 from arbitrade.testing.risk import make_basket
 from arbitrade.testing.trading import SECOND, TradingBench
 from arbitrade.trading.machine.cycles import Cycle
-from arbitrade.trading.machine.events import Commanded
+from arbitrade.trading.machine.events import BalancesTold, Commanded, OrderFound
 from arbitrade.trading.machine.recovery import Recovered
 
 D = Decimal
@@ -269,6 +270,41 @@ def test_what_is_sold_and_what_is_bought_is_reserved_at_the_limit_price():
     assert bench.machine.quoting.available("ETH") == 20 - plan.quotes[1].spent
 
 
+def test_what_a_sale_brought_does_not_make_up_for_a_purchase():
+    bench = benched()
+    cycle = enter(bench)
+    bench.wait(1)
+    bought = cycle.orders[0]
+    assert abs(cycle.flows()["USD"]) < 1
+    assert cycle.reserved("USD") == cycle.reserves["USD"] - bought.spent < 1
+
+
+def test_what_others_orders_hold_is_learnt_while_a_basket_is_held():
+    bench = benched(Holder(hold_s=3_600, stays=True))
+    cycle = enter(bench)
+    told = BalancesTold((Balance("USD", D(1_000), D(7)),))
+    bench.machine.bookings.note_held(told.balances)
+    assert bench.state.foreign_held == {}
+    bench.wait(1)
+    assert cycle.is_at_rest
+    bench.machine.bookings.note_held(told.balances)
+    assert bench.state.foreign_held == {"USD": 7}
+
+
+def test_order_beyond_the_plans_legs_is_an_order_like_any_other():
+    @attrs.frozen
+    class Hedging(Holder):
+        async def resume(self, desk):
+            order = attrs.evolve(desk.approved.plan.quotes[0].order, quantity=D("0.1"))
+            await desk.settled(desk.place(9, order))
+            return await super().resume(desk)
+
+    bench = benched(Hedging(hold_s=1))
+    enter(bench)
+    bench.wait(5)
+    assert [closed.state for closed in bench.written(CycleClosed)] == [CycleState.COMPLETED]
+
+
 def test_exposure_counts_what_a_basket_holds_and_what_it_owes():
     bench = benched()
     enter(bench)
@@ -401,6 +437,24 @@ def test_position_survives_the_death_of_the_process_wherever_it_was_whole(rows):
     bench.wait(5)
     (closed,) = bench.written(CycleClosed)
     assert (closed.state, closed.is_recovered) == (CycleState.COMPLETED, True)
+
+
+def test_executor_goes_on_only_when_all_it_had_sent_is_known(rows):
+    bench = benched(Holder(hold_s=2))
+    enter(bench)
+    while not any(r.intent.role is OrderRole.UNWIND for r in bench.written(IntentWritten)):
+        bench.wait(0.05)
+    again = TradingBench(run="7e57ab1e-0000-4000-8000-000000000000", now_ns=bench.now_ns)
+    again.executor = Holder(hold_s=2)
+    taken(bench.records).restore(again.state, Settings().risk, is_told_again=False)
+    again.tell(Commanded("recover", "arbitrade", {}))
+    (cycle,) = again.state.cycles.values()
+    (unknown,) = again.gateway.looked_up
+    # Its time to leave has come; but whether the order to leave was filled nobody knows yet.
+    assert again.gateway.sent == []
+    again.tell(OrderFound(unknown, None))
+    assert [sent.request.symbol for sent in again.gateway.sent] == ["BTC/USD"]
+    assert cycle.reserves == cycle.approved.plan.inputs(at_once=True)
 
 
 def test_resumed_executor_is_asked_once_trading_is_decided_on(rows):
