@@ -5,15 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from arbitrade.testing.postgres import database, postgres_server
 
 __all__ = ["database", "postgres_server"]
-
-# A slow or busy machine is no fault of the code under test.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 type Install = Callable[..., Path]
 

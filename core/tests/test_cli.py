@@ -13,6 +13,7 @@ from arbitrade import hookimpl
 from arbitrade.cli import CommandLine, arbitrade
 from arbitrade.errors import ArbitradeError, ConfigError, UsageError
 from arbitrade.plugins import PluginRegistry
+from arbitrade.testing.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_module_runs_like_the_command():
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert result.stdout.startswith("arbitrade, version ")
 
@@ -239,7 +240,7 @@ def test_reader_that_goes_away_leaves_no_traceback():
     assert flooding.stderr is not None
     with flooding.stderr:
         complaint = flooding.stderr.read()
-    assert flooding.wait(timeout=60) == 141
+    assert flooding.wait(timeout=PATIENCE_S) == 141
     assert complaint == b""
 
 
@@ -253,7 +254,7 @@ def test_output_to_a_full_disk_is_one_clear_line(tmp_path, arguments):
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
             env={**os.environ, "ARBITRADE_CONFIG": str(tmp_path)},
         )
     assert result.returncode == 1

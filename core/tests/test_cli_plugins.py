@@ -11,9 +11,8 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from arbitrade.cli import arbitrade
-from arbitrade.errors import ArbitradeError, ConfigError, UsageError
+from arbitrade.errors import ArbitradeError, ConfigError
 from arbitrade.plugins.choice import write_choice
-from arbitrade.scaffold import write_plugin
 
 SETTINGS = """\
 # What matters most comes first.
@@ -114,6 +113,8 @@ def test_choice_that_the_environment_beats_is_reported_with_its_origin(run, monk
         (("new", "Not-A-Name"), "can't be the name of a plugin"),
         (("new", "core"), "is a name of core's own"),
         (("new", "fees"), "is a name of core's own"),
+        (("new", "spread", "--kind", "detecter"), "did you mean detector?"),
+        (("new", "run", "--kind", "command"), "arbitrade has a command of that name"),
     ],
 )
 def test_wrong_names_are_wrong_usage(run, args, complaint):
@@ -239,6 +240,16 @@ def arbitrade_make_executor(name):
     return Hands() if name == "gong" else None
 """
 
+ONCE = """
+from arbitrade import hookimpl
+asked = []
+
+@hookimpl
+def arbitrade_register_detectors():
+    asked.append(1)
+    return [] if len(asked) == 1 else [object()]
+"""
+
 READING = """
 import attrs
 from arbitrade import hookimpl
@@ -258,6 +269,7 @@ def arbitrade_register_services(settings):
     ("code", "complaint"),
     [
         (LYING, "detector gongs: gongs.on_book: reported for BTC/USD: its edge_bps is NaN; leave"),
+        (ONCE, "called a second time: gong: arbitrade_register_detectors returned a object that"),
         (MISSPELT, "it has no attribute `needs_inventory`; is it `need_inventory`"),
         (
             READING,
@@ -302,39 +314,6 @@ def test_check_wants_the_distribution_to_say_which_core_it_fits(run, install):
     result = run("check", "gong")
     assert result.exit_code == 1
     assert "does not say which versions of core it works with" in result.stdout
-
-
-def test_new_writes_a_distribution_of_the_given_name(run, tmp_path):
-    result = run("new", "wide_spread", "--into", str(tmp_path / "made"))
-    assert result.exit_code == 0
-    folder = tmp_path / "made" / "arbitrade-wide-spread"
-    assert str(folder) in result.stdout
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    assert project["name"] == "arbitrade-wide-spread"
-    assert project["entry-points"]["arbitrade.plugins"] == {
-        "wide_spread": "arbitrade_wide_spread.plugin"
-    }
-    written = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    assert written == [
-        ".gitignore",
-        "README.md",
-        "pyproject.toml",
-        "src/arbitrade_wide_spread/__init__.py",
-        "src/arbitrade_wide_spread/config.py",
-        "src/arbitrade_wide_spread/detector.py",
-        "src/arbitrade_wide_spread/plugin.py",
-        "src/arbitrade_wide_spread/py.typed",
-        "tests/test_detector.py",
-    ]
-    assert "class WideSpreadDetector" in (
-        folder / "src" / "arbitrade_wide_spread" / "detector.py"
-    ).read_text(encoding="utf-8")
-
-
-def test_new_never_writes_over_what_is_there(tmp_path):
-    write_plugin("spread", tmp_path)
-    with pytest.raises(UsageError, match="is there already"):
-        write_plugin("spread", tmp_path)
 
 
 # ── the settings file ────────────────────────────────────────────────────────────────────────────

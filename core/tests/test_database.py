@@ -26,6 +26,7 @@ from arbitrade.store.embedded.account import server_account
 from arbitrade.store.embedded.binaries import find_binaries
 from arbitrade.store.embedded.process import Cluster
 from arbitrade.store.target import embedded_folder, server_dsn, shown
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.testing.postgres import core_series
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -222,12 +223,12 @@ async def test_what_one_test_wrote_no_other_sees(postgres_server):
 
 async def test_long_work_has_a_session_without_a_time_limit(postgres_server):
     dsn = postgres_server.create()
-    hasty = of(command_timeout_s=0.05)
+    hasty = of(command_timeout_s=0.5)
     async with await connect(dsn, hasty) as database:
         with pytest.raises(TimeoutError):
-            await database.pool.execute("SELECT pg_sleep(0.5)")
+            await database.pool.execute("SELECT pg_sleep(600)")
         async with database.session() as session:
-            await session.execute("SELECT pg_sleep(0.2)")
+            await session.execute("SELECT pg_sleep(0.7)")
         assert {one.namespace for one in await database.migrate(core_series())} == {"core"}
     postgres_server.drop(dsn)
 
@@ -288,7 +289,7 @@ async def test_an_own_server_that_was_killed_is_revived_and_the_pool_reconnects(
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             psutil.wait_procs([process], timeout=0.02)
         await database.revive()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     answer = await database.pool.fetchval("SELECT answer FROM kept")

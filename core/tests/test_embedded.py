@@ -25,6 +25,7 @@ from arbitrade.store.embedded.binaries import find_binaries
 from arbitrade.store.embedded.postmaster import Postmaster
 from arbitrade.store.embedded.process import Cluster
 from arbitrade.store.embedded.server import LEASE, EmbeddedPostgres
+from arbitrade.testing.patience import PATIENCE_S
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
@@ -73,7 +74,7 @@ class Holder:
         return self.end()
 
     def end(self) -> int:
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE_S)
         self.process.stdout.close()
         if not self.process.stdin.closed:
             self.process.stdin.close()

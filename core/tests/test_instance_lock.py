@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from arbitrade.control.instance_lock import InstanceLock
 from arbitrade.control.places import lock_folder
 from arbitrade.errors import DatabaseUnavailableError, UsageError
 from arbitrade.secrets import Secret
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.postgres import PostgresServer
 
 KEY = Secret("an API key of nobody")
@@ -125,13 +126,6 @@ def dsn(postgres_server: PostgresServer) -> Secret:
     return postgres_server.create()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @asynccontextmanager
 async def watching(lock: DatabaseLock) -> AsyncIterator[None]:
     """Run a lock's watch, and give the lock back."""
@@ -212,7 +206,7 @@ async def test_lock_of_a_killed_process_is_free_on_the_database(dsn: Secret) -> 
         await lock.acquire()
     holder.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     await holder.wait()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not lock.is_held:  # the server notices a moment later
             try:
                 await lock.acquire()

@@ -15,6 +15,7 @@ import pytest
 from arbitrade.control import kill_switch
 from arbitrade.control.kill_switch import Halt, KillSwitch, engage_on_disk, read_halt
 from arbitrade.errors import ControlError
+from arbitrade.testing.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -51,9 +52,8 @@ def test_engaging_is_in_memory_on_disk_and_told(tmp_path: Path) -> None:
 
 
 def test_listener_hears_before_the_disk_is_touched(tmp_path: Path) -> None:
-    switch = KillSwitch(tmp_path, "main")
     was_there = []
-    switch.on_change = lambda _: was_there.append(switch.path.exists())
+    switch = KillSwitch(tmp_path, "main", lambda _: was_there.append(switch.path.exists()))
     switch.engage("now", "alice")
     assert was_there == [False]
     assert switch.path.exists()
@@ -84,7 +84,7 @@ async def test_slow_disk_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.Mon
     fsync, may_go_on = os.fsync, threading.Event()
 
     def wait(descriptor: int) -> None:
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(PATIENCE_S)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", wait)

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from arbitrade.api import BotState
-from arbitrade.cli.live_view import HeldBackLog, LiveView, plain_line, render
+from arbitrade.cli.live_drawing import render
+from arbitrade.cli.live_view import HeldBackLog, LiveView, plain_line
 from arbitrade.models import CycleState, Mode, TradingState
 from arbitrade.protocols import Service
 from arbitrade.testing.bot import FakeBot, make_bot_state, make_open_cycle
+from arbitrade.testing.patience import PATIENCE_S
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -163,7 +165,7 @@ async def test_live_view_shows_changes_and_leaves_the_last_one() -> None:
     bot = FakeBot()
     view: Service = LiveView(bot, console)
     task = asyncio.create_task(view.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while "TRADING" not in stream.getvalue():
             await asyncio.sleep(0.01)
         bot.change(trading_state=TradingState.HALTED, halt_reason="enough")

@@ -27,6 +27,7 @@ from arbitrade.control.server import ControlServer
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import TradingState
 from arbitrade.testing.bot import FakeBot, make_bot_state
+from arbitrade.testing.patience import PATIENCE_S
 
 type Run = Callable[..., Awaitable[Result]]
 
@@ -123,7 +124,7 @@ async def test_watching_without_a_terminal_writes_lines_until_the_bot_ends(
     bot = FakeBot()
     async with running(state, bot):
         watching = asyncio.create_task(run("status", "--watch"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not bot.subscriptions:
                 await asyncio.sleep(0.01)
     result = await watching

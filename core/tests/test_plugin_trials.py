@@ -2,35 +2,29 @@
 
 import asyncio
 import re
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from types import MappingProxyType
 
 import attrs
 import pytest
 
-from arbitrade import Alert, Changed, Instruments, Leg, Opportunity, OrderBook, Refused, Side
+from arbitrade import Changed, Instruments, Leg, Opportunity, OrderBook, Refused, Side
 from arbitrade.models import BasketPlan, CycleState, Flip, Plan, PlannedOrder
 from arbitrade.plugins.roles import role_problems
-from arbitrade.plugins.trials import beside, running
+from arbitrade.plugins.trials import running
 from arbitrade.plugins.trials.detectors import SAMPLE, sample_books, try_detector
 from arbitrade.plugins.trials.executors import try_executor
 from arbitrade.plugins.trials.rules import try_rule
 from arbitrade.plugins.trials.values import opportunity_problems
-from arbitrade.plugins.trials.venues import try_venue
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import CycleDesk, Executor, RiskView
 from arbitrade.testing.contracts import (
     DetectorContract,
     ExecutorContract,
     RiskRuleContract,
-    ServiceContract,
 )
 from arbitrade.testing.risk import FakeRiskView, make_basket, make_opportunity
-from arbitrade.testing.venue import EventVenue
 
 D = Decimal
 FOUND = make_opportunity(edge_bps=400, size=100)
@@ -173,9 +167,8 @@ def test_contract_of_detectors_finds_what_the_check_does_and_one_that_sees_nothi
 
 def test_detector_that_blocks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "BLOCKED_S", 0.0)
-    assert "d.on_book took 0.0 s; everything waits for it, so do the work at the start" in (
-        try_detector(Right)
-    )
+    said = only(running.within(10, lambda: try_detector(Right)))
+    assert said == "d.on_book took 0.0 s; everything waits for it, so do the work at the start"
 
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────
@@ -441,196 +434,3 @@ def test_member_that_is_misspelt_is_named_with_the_right_one() -> None:
 def test_inventory_is_needed_or_not() -> None:
     problem = only(list(role_problems(Hands(needs_inventory="no"), Executor)))  # type: ignore[arg-type]
     assert problem == "its `needs_inventory` is 'no'; it has to be True or False"
-
-
-# ── what stands beside ───────────────────────────────────────────────────────────────────────────
-
-
-@attrs.frozen
-class Pulse:
-    """Waits to be stopped."""
-
-    name: str = "s"
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-
-class Swallows(Pulse):
-    async def run(self) -> None:
-        try:
-            await super().run()
-        except asyncio.CancelledError:
-            return
-
-
-class GoesOn(Pulse):
-    async def run(self) -> None:
-        while True:
-            try:
-                await super().run()
-            except asyncio.CancelledError:
-                continue
-
-
-class EndsAtOnce(Pulse):
-    async def run(self) -> None: ...
-
-
-class StumblesAtTheEnd(Pulse):
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            raise OSError("no file")
-
-
-class Holds(Pulse):
-    async def run(self) -> None:
-        time.sleep(0.05)  # noqa: ASYNC251  # the mistake that is looked for
-        await super().run()
-
-
-def test_service_that_ends_when_it_is_cancelled_has_nothing_to_find() -> None:
-    assert beside.try_service(Pulse()) == []
-
-
-@pytest.mark.parametrize(
-    ("service", "said"),
-    [
-        (Swallows(), "s.run: swallowed its cancellation; clean up in `finally`, or raise it again"),
-        (EndsAtOnce(), "s.run: ended by itself; serve until cancelled, or don't register"),
-        (StumblesAtTheEnd(), "s.run: raised OSError: no file (test_plugin_trials.py, line "),
-    ],
-)
-async def test_mistake_of_a_service_is_found(service: Pulse, said: str) -> None:
-    assert said in only(await asyncio.to_thread(beside.try_service, service))
-    test = ServiceContract().test_service_runs_until_it_is_cancelled_and_then_ends
-    await test(Pulse())
-    with pytest.raises(AssertionError):
-        await test(service)
-
-
-def test_service_that_goes_on_after_it_was_cancelled_is_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(beside, "_GRACE_S", 0.05)
-    problems = running.within(0.5, lambda: beside.try_service(GoesOn()))
-    # asyncio.run never returns either, so it is the thread that is given up.
-    assert "did not end within 0.5 s" in only(problems)
-
-
-def test_service_that_holds_the_loop_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "BLOCKED_S", 0.04)
-    assert "s.run: it held the event loop up for 0." in only(beside.try_service(Holds()))
-
-
-@attrs.frozen
-class Bell:
-    act: Callable[[], None]
-    name: str = "bell"
-
-    async def send(self, alert: Alert) -> None:
-        self.act()
-
-
-def test_sink_that_raises_or_blocks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails() -> None:
-        raise TypeError("no such colour")
-
-    def unreachable() -> None:
-        raise ConnectionRefusedError
-
-    assert "bell.send: raised TypeError: no such colour (" in only(beside.try_sink(Bell(fails)))
-    assert beside.try_sink(Bell(unreachable)) == []
-    monkeypatch.setattr(running, "BLOCKED_S", 0.04)
-    blocked = beside.try_sink(Bell(lambda: time.sleep(0.05)))
-    assert "bell.send: it held the event loop up" in only(blocked)
-
-
-def test_store_that_answers_or_cannot_be_closed_twice_is_found(tmp_path: Path) -> None:
-    class Shelf:
-        def __init__(self) -> None:
-            self.file: list[object] | None = []
-
-        def write(self, opportunity: Opportunity, line: int) -> object:
-            return line
-
-        def close(self) -> None:
-            assert self.file is not None, "closed"
-            self.file = None
-
-    wrote, closed = beside.try_store(Shelf())[-2:]  # type: ignore[arg-type]
-    assert wrote == "Shelf.write: returned 2; it has to return nothing"
-    assert closed.startswith("Shelf.close: raised AssertionError: closed")
-
-
-# ── venues ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class Rounds(EventVenue):
-    def encode_snapshot(self, book: OrderBook, timestamp: str | None) -> bytes:
-        few = OrderBook(book.instrument, 1)
-        few.load(list(book.bids)[:1], list(book.asks)[:1])
-        return super().encode_snapshot(few, timestamp)
-
-
-class Floats(EventVenue):
-    def checksum(self, book: OrderBook) -> int:
-        return 0.5  # type: ignore[return-value]
-
-
-class Shallow(EventVenue):
-    def snapshot_depth(self, levels: int) -> int:
-        return 10
-
-
-def feed_of_nothing(venue: type[EventVenue]) -> EventVenue:
-    """Return a venue with a feed; the one for tests has none."""
-
-    class Feed:
-        async def run(self) -> None: ...
-
-        def resync(self, symbol: str) -> None: ...
-
-        def statistics(self) -> dict[str, int]:
-            return {}
-
-    made = venue()
-    made.make_feed = lambda *_: Feed()  # type: ignore[method-assign]
-    return made
-
-
-def test_venue_that_reads_back_what_it_writes_has_nothing_to_find() -> None:
-    assert try_venue(feed_of_nothing(EventVenue)) == []
-
-
-@pytest.mark.parametrize(
-    ("venue", "said"),
-    [
-        (Rounds, "events.encode_snapshot: its bids read back as "),
-        (Floats, "events.encode_snapshot: checksum is 0.5; it has to be an int"),
-        (Shallow, "events.snapshot_depth: returned 10 for 11 levels; return a depth that holds"),
-    ],
-)
-def test_mistake_of_a_venue_is_found(venue: type[EventVenue], said: str) -> None:
-    problems = try_venue(feed_of_nothing(venue))
-    assert [problem for problem in problems if problem.startswith(said)], problems
-
-
-def test_venue_without_a_feed_is_found() -> None:
-    problem = only(try_venue(EventVenue()))
-    assert problem.startswith("events.make_feed: raised NotImplementedError: events have no feed")
-
-
-# ── whatever they do ─────────────────────────────────────────────────────────────────────────────
-
-
-def test_trial_that_never_ends_is_a_finding() -> None:
-    gate = threading.Event()
-    try:
-        assert "did not end within 0.05 s; it waits for something, or loops" in only(
-            running.within(0.05, lambda: [str(gate.wait())])
-        )
-    finally:
-        gate.set()

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from arbitrade.store.embedded.server import EmbeddedPostgres
 from arbitrade.store.position import JournalKey, identify
 from arbitrade.store.schema import migrate
 from arbitrade.store.writer import JournalWriter
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.postgres import core_series
 from arbitrade.testing.records import LittleRun, make_run
-
-TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def end(server: EmbeddedPostgres, number: int) -> None:
     process = postmaster(server)
     family = [process, *process.children(recursive=True)]
     process.send_signal(number)
-    psutil.wait_procs(family, timeout=TIMEOUT_S)
+    psutil.wait_procs(family, timeout=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -85,12 +84,6 @@ async def writing(server: EmbeddedPostgres, journal: Journal, folder: Path):
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def assert_whole(server: EmbeddedPostgres, run: LittleRun) -> None:
@@ -134,6 +127,6 @@ async def test_f33_a_server_that_goes_in_the_middle_gets_everything_once(
             killer.start()
             await until(lambda: writer.unavailable_since is not None)
             await asyncio.to_thread(killer.join)
-        assert await writer.drain(TIMEOUT_S), writer.last_error
+        assert await writer.drain(PATIENCE_S), writer.last_error
     await assert_whole(server, run)
     with_journal.close()

@@ -19,6 +19,7 @@ from arbitrade.store.retention import (
     look_after,
     partitioned_tables,
 )
+from arbitrade.testing.patience import PATIENCE_S
 
 TODAY = date(2026, 11, 22)
 RUN = "11111111-1111-4111-8111-111111111111"
@@ -158,7 +159,7 @@ async def test_looking_after_it_goes_on_when_the_database_was_away(database: Dat
 
     made = "SELECT count(*) FROM pg_class WHERE relispartition AND relname ~ '^latency_2.*\\d$'"
     task = asyncio.create_task(look_after(session, retention_days=0, again_s=0.0))
-    async with asyncio.timeout(30), database.session() as connection:
+    async with asyncio.timeout(PATIENCE_S), database.session() as connection:
         while await connection.fetchval(made) <= MONTHS_AHEAD:
             await asyncio.sleep(0.01)
     task.cancel()

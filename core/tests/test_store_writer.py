@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +23,9 @@ from arbitrade.store.batch import prepare, write_batch
 from arbitrade.store.database import Database
 from arbitrade.store.position import JournalKey, identify, read_position
 from arbitrade.store.writer import JournalWriter
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.records import LittleRun, make_run
 
-TIMEOUT_S = 30.0
 COUNTED = [
     "run",
     "instrument",
@@ -105,7 +107,7 @@ async def running(*writers: JournalWriter) -> AsyncIterator[None]:
 async def drained(database: Database, journal: Journal, **options) -> JournalWriter:
     writer = make_writer(database, journal, **options)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S), writer.last_error
+        assert await writer.drain(PATIENCE_S), writer.last_error
     return writer
 
 
@@ -113,12 +115,6 @@ async def counts(database: Database) -> dict[str, int]:
     return {
         table: await database.pool.fetchval(f"SELECT count(*) FROM {table}") for table in COUNTED
     }
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def expected_counts(run: LittleRun) -> dict[str, int]:
@@ -319,7 +315,7 @@ async def test_two_writers_at_once_store_everything_once(
     writers = [make_writer(database, journal, batch=11) for _ in range(2)]
     async with running(*writers):
         for writer in writers:
-            assert await writer.drain(TIMEOUT_S)
+            assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert sum(writer.written for writer in writers) == len(run.written)
 
@@ -567,7 +563,7 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
     async with running(writer):
         for payload in payloads[: len(payloads) // 2]:
             journal.append(payload)
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         breaking.is_away = True
         breaking.cut()
         for payload in payloads[len(payloads) // 2 :]:
@@ -578,7 +574,7 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
         assert writer.lag_records > 0
         assert "refused" in writer.last_error or "closed" in writer.last_error
         breaking.is_away = False
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         await until(lambda: writer.unavailable_since is None)
         assert (writer.is_connected, writer.lag_records, writer.last_error) == (True, 0, "")
     await assert_whole(database, run)
@@ -586,6 +582,36 @@ async def test_f33_what_comes_while_the_database_is_away_is_written_when_it_is_b
         "the journal can't be written to the database",
         "the database is back",
     ]
+
+
+async def test_draining_waits_for_what_is_not_durable_yet(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    sync = os.fsync
+
+    def slow(number: int) -> None:
+        may_go_on.wait(PATIENCE_S)
+        sync(number)
+
+    journal = Journal(tmp_path / "slow", fsync=FsyncPolicy.ALWAYS)
+    journal.open()
+    writer, run = make_writer(database, journal), make_run(seed=2)
+    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow, raising=False)
+    try:
+        append(journal, run)
+        async with running(writer):
+            draining = asyncio.create_task(writer.drain(PATIENCE_S))
+            await until(lambda: writer.is_connected)
+            assert not draining.done()
+            may_go_on.set()
+            assert await draining
+        assert writer.last_written_seq == journal.last_seq
+    finally:
+        may_go_on.set()
+        journal.close()
+    await assert_whole(database, run)
 
 
 async def test_f32_a_writer_may_start_before_its_database(
@@ -604,7 +630,7 @@ async def test_f32_a_writer_may_start_before_its_database(
 
     writer = make_writer(database, journal, session=breaking, revive=revive)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert len(revived) == 3
 
@@ -624,7 +650,7 @@ async def test_f36_a_commit_nobody_knows_about_is_neither_lost_nor_doubled(
 
     writer = make_writer(database, journal, session=session, batch=20)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert len(broken) > 3
 
@@ -673,7 +699,7 @@ async def test_f36_a_transaction_the_server_gave_up_is_repeated(
 
     writer = make_writer(database, journal, session=session)
     async with running(writer):
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
     assert failures == [0]
 
@@ -711,7 +737,7 @@ async def test_f34_a_lock_makes_the_writer_wait_and_nobody_else(
                 await asyncio.sleep(0)
                 turns += 1
             assert writer.last_written_seq == 0
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
     await assert_whole(database, run)
 
 
@@ -727,7 +753,7 @@ async def test_f35_an_older_database_gets_again_what_the_journal_still_has(
     async with running(writer):
         for payload in payloads[:half]:
             journal.append(payload)
-        assert await writer.drain(TIMEOUT_S)
+        assert await writer.drain(PATIENCE_S)
         await forget_everything(database)
         for payload in payloads[half:]:
             journal.append(payload)

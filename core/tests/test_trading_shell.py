@@ -1,12 +1,12 @@
 """Between the world and the machine: one thing at a time, in the order it was recorded."""
 
-import asyncio
 from collections.abc import Callable
 
 import orjson
 import pytest
 
 from arbitrade.recording import RecordingReader
+from arbitrade.testing.patience import until
 from arbitrade.testing.trading import TradingBench
 from arbitrade.trading.machine.events import (
     AccountReadiness,
@@ -159,11 +159,7 @@ async def test_timer_that_is_due_is_told_as_an_event(shell, listening, clocks):
     machine.state.timers.at(machine.state.now_ns + 1, lambda: called.append(1))
     shell.tell(JournalTold("sets the alarm"))
     clocks.pass_by(10)
-    for _ in range(100):
-        if called:
-            break
-        await asyncio.sleep(0.001)
-    assert called == [1]
+    await until(lambda: called == [1])
     assert isinstance(listening.seen[-1], TimeCame)
 
 

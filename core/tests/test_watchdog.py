@@ -9,6 +9,7 @@ import structlog
 
 from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Service
+from arbitrade.testing.patience import PATIENCE_S
 
 
 @attrs.define
@@ -101,7 +102,7 @@ async def test_a_loop_that_hangs_is_reported_with_the_place_it_hangs_at() -> Non
     await asyncio.sleep(0)
 
     def a_plugin_that_computes() -> None:
-        assert noticed.wait(60)  # holds the loop until the thread has seen it
+        assert noticed.wait(PATIENCE_S)  # holds the loop until the thread has seen it
 
     with structlog.testing.capture_logs() as logged:
         a_plugin_that_computes()

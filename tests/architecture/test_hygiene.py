@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from arbitrade.testing.isolation import at_home
+
 ROOT = Path(__file__).parents[2]
 # Put together here so that this file does not contain what it looks for.
 REGISTRIES = [
@@ -45,6 +47,7 @@ def committed() -> list[Path]:
     listed = subprocess.run(
         [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
+        env=at_home(),
         capture_output=True,
         check=True,
         text=True,

@@ -43,7 +43,7 @@ PUBLIC = [
 
 MODULES = (
     *("models", "protocols", "hookspecs", "errors"),
-    *("pricing", "lots", "book", "api", "hot", "testing"),
+    *("pricing", "lots", "book", "frames", "api", "hot", "testing"),
 )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
@@ -50,9 +52,14 @@ def run(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=100,
+        timeout=PATIENCE_S,
         check=False,
-        env={**os.environ, "ARBITRADE_RUNTIME__FOLDER": str(folder), "HOME": str(folder)},
+        env={
+            **os.environ,
+            "ARBITRADE_CONFIG": str(folder),  # a checkout may have settings of its own
+            "ARBITRADE_RUNTIME__FOLDER": str(folder),
+            "HOME": str(folder),
+        },
     )
     assert done.returncode == 0, done.stderr
     return done

@@ -28,15 +28,14 @@ from arbitrade.errors import ControlError
 from arbitrade.journal import read_journal
 from arbitrade.records import Audited, CycleClosed, CycleOpened, IntentWritten, Written, decode
 from arbitrade.secrets import Secret
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade.testing.patience import PATIENCE_S
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
 ACCOUNT = "main"
-START_S = 30.0
-END_S = 30.0
 _BOT = Path(__file__).with_name("killable_bot.py")
 _ZERO = Decimal(0)
 _WIRE = Decimal("0.0001")
@@ -90,7 +89,7 @@ class Bot:
         found = (at - self.began for at, line in self.log if line.get("event") == event)
         return next(found, None)
 
-    async def until(self, event: str, timeout_s: float = START_S) -> float:
+    async def until(self, event: str, timeout_s: float = PATIENCE_S) -> float:
         """Wait until it logs something; return when that was, counted from its start."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -129,7 +128,7 @@ class Bot:
                 await self.process.wait()
 
     async def until_state(
-        self, holds: Callable[[BotState], bool], timeout_s: float = START_S
+        self, holds: Callable[[BotState], bool], timeout_s: float = PATIENCE_S
     ) -> BotState:
         """Ask it again and again until something holds."""
         state: BotState | None = None
@@ -138,6 +137,8 @@ class Bot:
                 while state is None or not holds(state):
                     with suppress(ControlError):
                         state = await self.state()
+                    # A bot that is asked without a pause has no time for anything else.
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"never came to that: {state} {self.last_words()}") from None
         return state
@@ -160,7 +161,7 @@ class Bot:
         """Kill it as nothing can be caught."""
         self.signal(signal.SIGKILL)
 
-    async def ended(self, timeout_s: float = END_S) -> int:
+    async def ended(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for its end; return the exit code, negative for a signal."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -302,7 +303,7 @@ class Bench:
             await connection.close()
         return Findings(
             orders=len(self.orders()),
-            fills=len(self.venue.exchange.fills(ACCOUNT)),
+            fills=len(self.venue.exchange.inquiry.fills(ACCOUNT)),
             cycles={str(state): int(count) for state, count in states},
             flagged=flagged,
         )
@@ -315,12 +316,12 @@ class Bench:
     def orders(self) -> list[Any]:
         """Return every order the venue ever saw of the bots; one of nobody's has no id of ours."""
         exchange = self.venue.exchange
-        orders = [*exchange.closed_orders(ACCOUNT), *exchange.open_orders(ACCOUNT)]
+        orders = [*exchange.inquiry.closed_orders(ACCOUNT), *exchange.inquiry.open_orders(ACCOUNT)]
         return [order for order in orders if order.client_id is not None]
 
     async def _check_orders(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I1: no order without an intent that was written before it, and none was sent twice."""
-        assert not self.venue.exchange.open_orders(ACCOUNT)
+        assert not self.venue.exchange.inquiry.open_orders(ACCOUNT)
         orders = self.orders()
         twice = [name for name, count in Counter(o.client_id for o in orders).items() if count > 1]
         assert not twice, f"sent twice: {twice}"
@@ -354,9 +355,9 @@ class Bench:
         booked = {row["exec_id"]: row for row in rows}
         assert len(rows) == len(booked)
         exchange = self.venue.exchange
-        fills = exchange.fills(ACCOUNT)
+        fills = exchange.inquiry.fills(ACCOUNT)
         assert booked.keys() <= {fill.exec_id for fill in fills}
-        moved = {row.ledger_id: row.amount or row.fee for row in exchange.ledger(ACCOUNT)}
+        moved = {row.ledger_id: row.amount or row.fee for row in exchange.inquiry.ledger(ACCOUNT)}
         missing = [fill for fill in fills if fill.exec_id not in booked]
         # Histories tell amounts as the ledger keeps them: less than its last digit is no fill.
         assert not [fill for fill in missing if any(moved[row] for row in fill.ledger_ids)]
@@ -401,15 +402,15 @@ class Bench:
                 assert any(one.residual.values())
                 for asset, amount in one.residual.items():
                     left[asset] = left.get(asset, _ZERO) + amount
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
         for asset, flow in flows.items():
             assert moved.get(asset, _ZERO) == flow.closing - flow.opening, asset
         return left
 
     async def _check_money(self, connection: Any, report: Mapping[str, Any]) -> None:
         """I4: the ledger is the venue's to the last digit, in the database and in the report."""
-        flows = Oracle(self.venue.exchange).flows(ACCOUNT)
-        holdings = self.venue.exchange.holdings(ACCOUNT)
+        flows = ExchangeOracle(self.venue.exchange).flows(ACCOUNT)
+        holdings = self.venue.exchange.inquiry.holdings(ACCOUNT)
         rows = await connection.fetch(
             "SELECT asset, sum(amount) AS total FROM posting WHERE ledger_account = 'wallet' "
             "GROUP BY asset"
@@ -420,7 +421,7 @@ class Bench:
         for asset, flow in flows.items():
             assert flow.closing == holdings[asset].total
         assert not any(Decimal(str(v)) for v in report["ledger_difference"].values())
-        assert Oracle(self.venue.exchange).discrepancies() == ()
+        assert ExchangeOracle(self.venue.exchange).discrepancies() == ()
 
     async def _check_audit(self, connection: Any, journal: list[tuple[int, Written]]) -> None:
         """I8: the chain holds through journal and database, and starts and ends are in it."""
@@ -453,7 +454,7 @@ class Bench:
         }
         venue = self.venue
         # A key of its own for each start: its counter of calls would fill up otherwise.
-        key = venue.exchange.make_key(ACCOUNT)
+        key = venue.exchange.accounts.make_key(ACCOUNT)
         ours = {
             "LOG__FORMAT": "json",
             "PLUGINS__ENABLED": '["kraken", "triangular"]',
@@ -562,7 +563,7 @@ async def open_bench(
         account=ACCOUNT, pairs=16, rate=rate, seed=market.seed, market=market, wire=WIRE
     )
     async with running_simulator(settings) as venue:
-        venue.exchange.account(ACCOUNT).tier = Tier.PRO
+        venue.exchange.accounts.get(ACCOUNT).tier = VerificationTier.PRO
         bench = Bench(folder, venue, dsn)
         try:
             yield bench

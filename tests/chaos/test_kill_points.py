@@ -3,11 +3,11 @@
 import asyncio
 from decimal import Decimal
 
-import pytest
-from chaos_bench import START_S, Bench, Bot
+from chaos_bench import Bench, Bot
 
 from arbitrade.models import CycleState, OrderRole
 from arbitrade.records import CycleClosed, ExecutionBooked, IntentWritten, OrderEnded
+from arbitrade.testing.patience import PATIENCE_S
 
 ONE = {"RISK__MAXIMUM_CYCLES": "1"}
 # Each with the passing that is meant: the later one hits a bot that is under way.
@@ -86,7 +86,7 @@ async def test_f3_killed_between_send_and_answer_the_order_is_adopted(bench: Ben
 async def test_f4_killed_between_two_legs_what_was_bought_is_brought_back(bench: Bench) -> None:
     bench.settings |= ONE
     await bench.killed_at("before leg 2", settled=True)
-    bought = bench.venue.exchange.fills("main")[0]
+    bought = bench.venue.exchange.inquiry.fills("main")[0]
     bot = await bench.recovered()
     closed = _recovered(bench)
     assert closed.state is CycleState.UNWOUND
@@ -100,7 +100,7 @@ async def test_f4_killed_between_two_legs_what_was_bought_is_brought_back(bench:
 async def test_f5_killed_twice_while_unwinding_no_more_is_sold_than_was_held(bench: Bench) -> None:
     bench.settings |= ONE
     await bench.killed_at("before leg 2", settled=True)
-    held = bench.venue.exchange.fills("main")
+    held = bench.venue.exchange.inquiry.fills("main")
     # A third of each order fills, so that the way back takes several.
     bench.fault("partial_fill", value=Decimal("0.34"), for_ms=0)
     await bench.killed_at("way back filled", settled=True)
@@ -109,7 +109,7 @@ async def test_f5_killed_twice_while_unwinding_no_more_is_sold_than_was_held(ben
     bot = await bench.recovered()
     closed = _recovered(bench)
     assert closed.state is CycleState.UNWOUND
-    assert len(bench.venue.exchange.fills("main")) >= len(held) + 2
+    assert len(bench.venue.exchange.inquiry.fills("main")) >= len(held) + 2
     back = [one.intent for one in _intents(bench) if one.intent.role is OrderRole.UNWIND]
     assert {one.cycle for one in back} >= {closed.cycle}
     for asset, amount in closed.flows.items():
@@ -117,7 +117,6 @@ async def test_f5_killed_twice_while_unwinding_no_more_is_sold_than_was_held(ben
     await bench.check(await _trade_and_stop(bench, bot))
 
 
-@pytest.mark.timeout(240)
 async def test_killed_at_one_point_after_the_other_all_adds_up(bench: Bench, is_long: bool) -> None:
     for number, (point, nth) in enumerate((*POINTS, *(LONG if is_long else ()))):
         # Alternately the disk has everything that was written, and what it happens to have.
@@ -156,6 +155,6 @@ def _fills(bench: Bench) -> list[ExecutionBooked]:
 
 
 async def _until_ordered(bench: Bench, count: int) -> None:
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(bench.orders()) < count:
             await asyncio.sleep(0.002)

@@ -24,7 +24,7 @@ from arbitrade.records import Audited, CycleClosed, CycleOpened, Written, decode
 from arbitrade.trading.machine.recovery import Recovered, read_state
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
@@ -119,7 +119,7 @@ async def test_a_bot_first_ends_what_was_open_then_trades_and_all_adds_up(
     )
     async with running_simulator(simulator) as venue:
         outcome = await traded(venue, account, tmp_path, dsn)
-        held = {asset: one.total for asset, one in venue.exchange.holdings("main").items()}
+        held = {asset: one.total for asset, one in venue.exchange.inquiry.holdings("main").items()}
     lines = written(folder)
     assert figures["open"].keys() <= ended_before_trading(lines, outcome.state.run)
     await assert_nothing_is_lost(lines, dsn)

@@ -22,8 +22,9 @@ from arbitrade.hot import LOOP, load
 from arbitrade.models import Instruments, VenueState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.testing.factories import make_instrument
+from arbitrade.testing.mutation import mutated
 from arbitrade.testing.twins import Twins
-from arbitrade.testing.wild import SYMBOLS, WildMarket, mutated
+from arbitrade.testing.wild import SYMBOLS, WildMarket
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector

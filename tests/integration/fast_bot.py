@@ -81,15 +81,15 @@ from arbitrade.trading.run.hands import Inside, Outside, PaperHands, choose_hand
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
 )
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue
@@ -556,9 +556,9 @@ class FastBot:
                 self.tell(BalanceMoved(event))
             case AllBalances():
                 self.tell(BalancesTold(event.balances))
-            case Gap():
+            case PrivateGap():
                 self.tell(AccountGap(event.reason))
-            case Readiness():
+            case PrivateReadiness():
                 self.tell(AccountReadiness(event.is_ready))
             case _:
                 pass
@@ -762,8 +762,8 @@ def still_venue(
         before: Called with the exchange ten seconds before anybody connects.
     """
     clock = MovableClock(1_789_387_200_000_000_000)
-    exchange = Exchange(Universe.load().only(tuple(quotes)), StillMarket(quotes), clock)
-    exchange.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
+    exchange = Exchange(ListedPairs.load().only(tuple(quotes)), StillMarket(quotes), clock)
+    exchange.hand.open_account("main", {"USD": Decimal(10_000)} if balances is None else balances)
     before(exchange)
     clock.forward(10 * SECOND_NS)
     scripted: Any = faults if faults is not None else Scripted()
@@ -774,7 +774,7 @@ def open_edge(
     bot: "FastBot", quantity: str = "5", price: str = "93.00", symbol: str = "SOL/EUR"
 ) -> None:
     """Let somebody bid for SOL so much that buying it for dollars pays: about 1.28 % at 93."""
-    bot.venue.exchange.quote_outside(
+    bot.venue.exchange.hand.quote(
         symbol, side=Side.BUY, price=Decimal(price), quantity=Decimal(quantity)
     )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from arbitrade.hot import finding
+from arbitrade.testing.isolation import at_home
+from arbitrade.testing.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "plugins/kraken"
@@ -34,7 +36,7 @@ def build(tmp_path):
     def build(**environment: str) -> tuple[str, Path | None]:
         kept = {
             name: value
-            for name, value in os.environ.items()
+            for name, value in at_home().items()
             if name not in ("ARBITRADE_REQUIRE_COMPILED", "ARBITRADE_PURE", "VIRTUAL_ENV")
         }
         out = tmp_path / "wheels"
@@ -47,7 +49,7 @@ def build(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=PATIENCE_S,
             check=False,
         )
         wheels = list(out.glob("*.whl"))

@@ -14,6 +14,7 @@ import zstandard
 
 from arbitrade.hot import INTERPRETED, LOOP
 from arbitrade.hot.finding import find
+from arbitrade.testing.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = (LOOP, "arbitrade_kraken._hot", "arbitrade_triangular._hot")
@@ -37,7 +38,7 @@ def run(
         [sys.executable, "-m", "arbitrade", *map(str, arguments)],
         input=stdin,
         capture_output=True,
-        timeout=100,
+        timeout=PATIENCE_S,
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("ARBITRADE_")},
             INTERPRETED: os.environ.get(INTERPRETED, ""),
@@ -362,3 +363,14 @@ def test_f59_results_before_a_broken_line_are_not_passed_off_as_all(tmp_path: Pa
     assert "line 5" in completed.stderr
     assert f"{out} has what was found before it" in completed.stderr
     assert len(out.read_text().splitlines()) == 1
+
+
+def test_word_and_a_colon_name_a_store_and_everything_else_is_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", *EXAMPLE)
+    nobody = run("detect", path, "--out", "shelf:found.csv")
+    assert nobody.returncode == 2
+    assert "'shelf:found.csv': no enabled plugin keeps opportunities there" in nobody.stderr
+    for out in (f"jsonl:{tmp_path / 'named'}", str(tmp_path / "odd:name")):
+        assert run("detect", path, "--taker-fee", "0.001", "--out", out).returncode == 0
+    kept = [(tmp_path / name).read_bytes() for name in ("named", "odd:name")]
+    assert kept[0] == kept[1] != b""

@@ -116,7 +116,7 @@ def test_f7_lost_answer_leaves_one_order_and_its_fills(leg):
     bot.run(20)
     (end,) = finish(bot)
     assert end.state is CycleState.COMPLETED
-    assert len(bot.venue.exchange.closed_orders("main")) == 3
+    assert len(bot.venue.exchange.inquiry.closed_orders("main")) == 3
 
 
 @pytest.mark.parametrize("leg", [0, 1, 2])
@@ -130,7 +130,7 @@ def test_f7_lost_answer_and_lost_connection_are_found_out_by_asking(leg):
     assert end.state in (CycleState.COMPLETED, CycleState.UNWOUND)
     assert bot.counts["Unknown"] >= 1
     assert bot.counts["order_found"] >= 1
-    mine = list(bot.venue.exchange.closed_orders("main"))
+    mine = list(bot.venue.exchange.inquiry.closed_orders("main"))
     assert len({order.client_id for order in mine}) == len(mine)
 
 
@@ -140,8 +140,8 @@ def test_f7_part_finer_than_the_ledger_is_known_to_be_all_there_is():
     exchange = bot.venue.exchange
 
     def thin_out() -> None:
-        exchange.trade_outside("EUR/USD", side=Side.SELL, quantity=D(40_000))
-        exchange.quote_outside(
+        exchange.hand.trade("EUR/USD", side=Side.SELL, quantity=D(40_000))
+        exchange.hand.quote(
             "EUR/USD", side=Side.BUY, price=D("1.10000"), quantity=D("100.00004321")
         )
         bot.after(7_000_000, bot.venue.lose_private)
@@ -263,8 +263,8 @@ def test_f14_first_leg_that_finds_nothing_ends_clean_and_the_cycle_cools_down():
 
     def take_away() -> None:
         exchange = bot.venue.exchange
-        exchange.trade_outside("SOL/USD", side=Side.BUY, quantity=D(140))
-        exchange.quote_outside("SOL/USD", side=Side.SELL, price=D("100.50"), quantity=D(50))
+        exchange.hand.trade("SOL/USD", side=Side.BUY, quantity=D(140))
+        exchange.hand.quote("SOL/USD", side=Side.SELL, price=D("100.50"), quantity=D(50))
 
     on_intent(bot, take_away)
     open_edge(bot)
@@ -310,8 +310,8 @@ def test_f15_way_out_dearer_than_the_cap_is_held_and_flagged():
 
     def crash() -> None:
         for symbol, price in (("SOL/USD", "80"), ("SOL/EUR", "72")):
-            exchange.trade_outside(symbol, side=Side.SELL, quantity=D(200))
-            exchange.quote_outside(symbol, side=Side.BUY, price=D(price), quantity=D(50))
+            exchange.hand.trade(symbol, side=Side.SELL, quantity=D(200))
+            exchange.hand.quote(symbol, side=Side.BUY, price=D(price), quantity=D(50))
 
     on_intent(bot, crash, leg=1)
     open_edge(bot)
@@ -379,7 +379,7 @@ def test_f16_fee_taken_in_the_other_asset_is_booked_as_it_was(leg):
 )
 def test_f17_rules_that_change_in_mid_cycle_hold_for_the_legs_that_follow(change):
     bot = bot_with()
-    on_fill(bot, lambda: bot.venue.exchange.set_pair("SOL/EUR", **change))
+    on_fill(bot, lambda: bot.venue.exchange.hand.set_pair("SOL/EUR", **change))
     open_edge(bot, price="93.10")
     bot.run(20)
     end = finish(bot)[0]
@@ -413,10 +413,10 @@ def test_f18_fill_beyond_the_limit_is_booked_as_told_and_the_pair_left_alone():
 def test_f30_nothing_is_begun_until_the_engine_is_online_again(state):
     bot = bot_with()
     exchange = bot.venue.exchange
-    exchange.set_engine(state)
+    exchange.hand.set_engine(state)
     bot.run(5)
     assert not bot.state.is_connected
-    exchange.set_engine("online")
+    exchange.hand.set_engine("online")
     bot.run(2)
     open_edge(bot)
     bot.run(5)
@@ -429,10 +429,10 @@ def test_f30_nothing_is_begun_until_the_engine_is_online_again(state):
 def test_f30_cycle_in_the_middle_waits_for_the_engine_and_ends(state, seconds):
     bot = bot_with()
     exchange = bot.venue.exchange
-    on_fill(bot, lambda: exchange.set_engine(state))
+    on_fill(bot, lambda: exchange.hand.set_engine(state))
     open_edge(bot)
     bot.run(seconds)
-    exchange.set_engine("online")
+    exchange.hand.set_engine("online")
     bot.run(60)
     end = finish(bot)[0]
     assert end.state in (CycleState.COMPLETED, CycleState.UNWOUND)
@@ -442,12 +442,12 @@ def test_f30_cycle_in_the_middle_waits_for_the_engine_and_ends(state, seconds):
 def test_f30_halted_pair_is_left_alone_and_others_are_not():
     bot = bot_with()
     exchange = bot.venue.exchange
-    exchange.set_pair("EUR/USD", status="cancel_only")
+    exchange.hand.set_pair("EUR/USD", status="cancel_only")
     bot.run(1)
     open_edge(bot)
     bot.run(5)
     assert not bot.orders
-    exchange.set_pair("EUR/USD", status="online")
+    exchange.hand.set_pair("EUR/USD", status="online")
     bot.run(1)
     open_edge(bot, "1")
     bot.run(5)
@@ -502,7 +502,7 @@ def test_f45_fee_that_changes_in_mid_cycle_is_reckoned_with_from_then_on():
 )
 def test_f46_movement_the_venue_shows_is_booked_as_external_with_its_row(kind, asset, amount):
     bot = bot_with()
-    row = bot.venue.exchange.deposit("main", asset, D(amount), kind)
+    row = bot.venue.exchange.hand.deposit("main", asset, D(amount), kind)
     bot.run(5)
     open_edge(bot)
     bot.run(10)
@@ -515,7 +515,7 @@ def test_f46_movement_the_venue_shows_is_booked_as_external_with_its_row(kind, a
 
 def test_f46_withdrawal_in_mid_cycle_adds_up():
     bot = bot_with()
-    on_fill(bot, lambda: bot.venue.exchange.withdraw("main", "USD", D(5_000), D("3.5")))
+    on_fill(bot, lambda: bot.venue.exchange.hand.withdraw("main", "USD", D(5_000), D("3.5")))
     open_edge(bot)
     bot.run(10)
     finish(bot)
@@ -528,7 +528,7 @@ def test_f46_movement_while_the_connection_is_away_is_found_in_the_history():
     bot = bot_with()
     bot.venue.lose_private()
     bot.run(0.05)
-    bot.venue.exchange.deposit("main", "EUR", D("77.7"))
+    bot.venue.exchange.hand.deposit("main", "EUR", D("77.7"))
     bot.run(30)
     finish(bot)
     assert bot.state.ledger.balance("EUR") == D("77.7")
@@ -539,7 +539,7 @@ def test_f46_movement_while_the_connection_is_away_is_found_in_the_history():
 def test_f46_connection_lost_while_the_first_balances_are_asked_for(after_s):
     """What was there before we began is in the opening balances already, and in no row again."""
     script = Scripted()
-    venue = still_venue(script, STEADY, before=lambda e: e.deposit("main", "EUR", D(50)))
+    venue = still_venue(script, STEADY, before=lambda e: e.hand.deposit("main", "EUR", D(50)))
     bot = FastBot(venue, make_settings(), script=script)
     bot.run(after_s)
     venue.lose_private()
@@ -555,7 +555,7 @@ def test_f46_movement_between_question_and_answer_is_not_lost(after_s):
     bot = bot_with()
     bot.trader.reconciliation.ask("now and then")
     bot.run(after_s)
-    bot.venue.exchange.deposit("main", "EUR", D(50))
+    bot.venue.exchange.hand.deposit("main", "EUR", D(50))
     bot.venue.lose_private()
     bot.run(60)
     finish(bot)

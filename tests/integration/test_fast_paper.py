@@ -7,7 +7,7 @@ import pytest
 from fast_bot import FastBot, make_settings
 
 from arbitrade.models import Mode, TradingState
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arbitrade.models import CycleState, Opportunity, Side
 from arbitrade.protocols.execution import CycleDesk
 from arbitrade.records import CycleClosed, CycleOpened
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.venue import FastVenue
@@ -266,7 +266,7 @@ def test_market_that_turns_while_an_executor_has_failed_is_left_by_the_cheapest_
     ready(bot)
     open_edge(bot)
     bot.run(0.001)
-    venue.exchange.trade_outside("SOL/USD", side=Side.SELL, quantity=D(50))
+    venue.exchange.hand.trade("SOL/USD", side=Side.SELL, quantity=D(50))
     bot.run(30)
     (end, *_) = finish(bot)
     assert end.state is CycleState.UNWOUND

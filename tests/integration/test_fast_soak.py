@@ -21,9 +21,10 @@ from fast_bot import FastBot, FastGateway, Manners, make_settings
 from arbitrade.accounting import ledger
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.records import CycleClosed, decode
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.trading.machine import orders
 from arbitrade.trading.machine.events import Commanded
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.events import FastFaults
@@ -40,7 +41,7 @@ BUSY = {
     "cooldown_s": "1",
 }
 """No pauses: more happens in an hour."""
-TIMEOUT_S = 120 if not IS_LONG else 3 * 3600
+TIMEOUT_S = 600 if not IS_LONG else 3 * 3600
 
 
 def stormy(
@@ -75,23 +76,23 @@ class Life:
 
     def stop_engine(self) -> None:
         exchange = self.bot.venue.exchange
-        exchange.set_engine(self.random.choice(["maintenance", "cancel_only", "post_only"]))
-        self.later(8, lambda: exchange.set_engine("online"))
+        exchange.hand.set_engine(self.random.choice(["maintenance", "cancel_only", "post_only"]))
+        self.later(8, lambda: exchange.hand.set_engine("online"))
 
     def halt_pair(self) -> None:
         exchange = self.bot.venue.exchange
         symbol = self.random.choice([pair.symbol for pair in exchange.pairs()])
-        exchange.set_pair(symbol, status="cancel_only")
-        self.later(20, lambda: exchange.set_pair(symbol, status="online"))
+        exchange.hand.set_pair(symbol, status="cancel_only")
+        self.later(20, lambda: exchange.hand.set_pair(symbol, status="online"))
 
     def move_money(self) -> None:
         exchange, asset = self.bot.venue.exchange, self.random.choice(["USD", "EUR", "USDT"])
         amount = D(self.random.randint(1, 99_999)) / 100
         try:
             if self.random.random() < 0.5:
-                exchange.deposit("main", asset, amount)
+                exchange.hand.deposit("main", asset, amount)
             else:
-                exchange.withdraw("main", asset, amount, D("0.25"))
+                exchange.hand.withdraw("main", asset, amount, D("0.25"))
         except VenueRefusal:
             pass  # More than there is.
 
@@ -117,7 +118,7 @@ def test_everything_adds_up_whatever_happens(seed):
         bot.run(HOURS * 3600 / 5)
         assert not bot.halts
         assert bot.venue.oracle.discrepancies() == ()
-    bot.venue.exchange.set_engine("online")
+    bot.venue.exchange.hand.set_engine("online")
     bot.wind_down(600)
     bot.check()
     assert life.happened > HOURS * 60
@@ -211,7 +212,7 @@ def test_same_seed_decides_the_same_in_another_process():
         for seed, zone in (("0", "UTC"), ("1", "Asia/Kolkata"))
     ]
     for process in running:
-        out, _ = process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
         said.add(out.strip().splitlines()[-1])
     assert len(said) == 1

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
+
 BTCUSD = Path(__file__).parents[1] / "data" / "btcusd-d10-20230730.jsonl"
 
 
@@ -28,7 +30,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         cwd=folder,
         env={

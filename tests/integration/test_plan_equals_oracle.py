@@ -27,10 +27,6 @@ from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector
 
-# How long an example takes depends on who else uses the machine.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
-
 MARKET = MarketSettings(pairs=45, frames=600, edge_every=40, seed=5)
 MAKERS = (Engine, make_engine)
 """Interpreted, and the fastest there is."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
+
 
 def shared(name: str) -> Path:
     folder = os.environ.get("ARBITRADE_SHARED_DATA")
@@ -22,7 +24,7 @@ def run(*arguments: str | Path) -> str:
     completed = subprocess.run(
         [sys.executable, "-m", "arbitrade", *map(str, arguments)],
         capture_output=True,
-        timeout=100,
+        timeout=PATIENCE_S,
         env={**os.environ, "ARBITRADE_CONFIG": str(Path(__file__).parent)},
         check=False,
     )

@@ -12,7 +12,7 @@ import pytest
 from arbitrade.config.load import load_settings
 from arbitrade.engine.assembly import assemble
 from arbitrade.plugins import discover
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
 from arbitrade_kraken.simulator.fast.venue import FastVenue
 from arbitrade_kraken.venue import KrakenVenue

@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade.testing.isolation import at_home
+from arbitrade.testing.patience import PATIENCE_S
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "plugins" / "kraken" / "tests" / "strangers"
@@ -28,7 +30,7 @@ REQUIRED = "ARBITRADE_REQUIRE_STRANGERS"
 PAIRS = 120
 BALANCES = {"USD": "100000", "EUR": "50000", "BTC": "2", "ETH": "50", "SOL": "500"}
 
-pytestmark = pytest.mark.timeout(300)  # the first time an environment is filled
+pytestmark = pytest.mark.timeout(600)  # the first time an environment is filled
 
 type Seen = dict[str, Any]
 
@@ -90,7 +92,7 @@ def saw(python: Path, simulator: Seen) -> Callable[..., Seen]:
                 capture_output=True,
                 text=True,
                 env=clean(),
-                timeout=120,
+                timeout=PATIENCE_S,
             )
         ran = known[name]
         assert ran.returncode == 0, ran.stderr
@@ -120,10 +122,10 @@ def test_every_checksum_of_their_books_is_right_and_every_level_true(saw, script
 
 def test_ccxt_knows_every_market_with_its_steps_and_minimums(saw):
     markets = saw("ccxt_rest")["venue"]["markets"]
-    universe = Universe.load().select(PAIRS)
+    listed = ListedPairs.load().select(PAIRS)
 
     def ledger_step(asset: str) -> Decimal:
-        return Decimal(1).scaleb(-universe.assets[asset].decimals)
+        return Decimal(1).scaleb(-listed.assets[asset].decimals)
 
     assert {
         name: (
@@ -141,13 +143,13 @@ def test_ccxt_knows_every_market_with_its_steps_and_minimums(saw):
             pair.minimum_quantity,
             pair.minimum_cost,
         )
-        for name, pair in universe.pairs.items()
+        for name, pair in listed.pairs.items()
     }
 
 
 def test_sdk_knows_every_pair_and_every_asset(saw):
     venue = saw("sdk_rest")["venue"]
-    universe = Universe.load().select(PAIRS)
+    listed = ListedPairs.load().select(PAIRS)
 
     assert {
         key: (row["pair_decimals"], row["lot_decimals"], row["cost_decimals"], row["ordermin"])
@@ -159,10 +161,10 @@ def test_sdk_knows_every_pair_and_every_asset(saw):
             pair.cost_decimals,
             f"{pair.minimum_quantity.normalize():f}",
         )
-        for pair in universe.pairs.values()
+        for pair in listed.pairs.values()
     }
     assert {key: row["decimals"] for key, row in venue["assets"].items()} == {
-        asset.asset_id: asset.decimals for asset in universe.assets.values()
+        asset.asset_id: asset.decimals for asset in listed.assets.values()
     }
     assert list(venue["pair"]) == ["ETH/USD"]  # the name that was asked for
 
@@ -307,7 +309,7 @@ def test_sdk_places_amends_edits_and_cancels_and_agrees_with_the_exchange(saw):
 def test_sdk_sees_balances_trades_ledger_and_fees_to_the_last_digit(saw):
     seen = saw("sdk_rest")
     oracle = seen["oracle"]
-    ids = {asset.name: asset.asset_id for asset in Universe.load().assets.values()}
+    ids = {asset.name: asset.asset_id for asset in ListedPairs.load().assets.values()}
 
     assert seen["after"] == {ids[name]: row["total"] for name, row in oracle["holdings"].items()}
     assert {
@@ -468,7 +470,7 @@ def control(simulator: Seen, path: str, wishes: Seen) -> Seen:
     request = urllib.request.Request(
         f"{simulator['control']}/{path}", data=json.dumps(wishes).encode()
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         found: Seen = json.load(answer)
     return found
 
@@ -497,4 +499,4 @@ def uv_command() -> list[str] | None:
 def clean() -> dict[str, str]:
     """Return the environment without what belongs to the project's own."""
     ours = ("ARBITRADE_", "VIRTUAL_ENV", "PYTHON", "PYTEST_", "UV_PROJECT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in at_home().items() if not name.startswith(ours)}

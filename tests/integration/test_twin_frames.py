@@ -14,8 +14,9 @@ from arbitrade.book import BookState
 from arbitrade.hot import LOOP, unavailable
 from arbitrade.models import InstrumentsChanged, Level
 from arbitrade.testing.factories import make_instrument
+from arbitrade.testing.mutation import mutated
 from arbitrade.testing.twins import Twins
-from arbitrade.testing.wild import WildMarket, mutated
+from arbitrade.testing.wild import WildMarket
 from arbitrade_kraken.venue import KrakenVenue
 
 _MISSING = [reason for name in (LOOP, "arbitrade_kraken._hot") if (reason := unavailable(name))]

@@ -24,7 +24,8 @@ from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.pricing import FeeSchedule
 from arbitrade.recording import RecordingReader, reader
 from arbitrade.research.detection import Detection
-from arbitrade.testing.wild import WildMarket, mutated
+from arbitrade.testing.mutation import mutated
+from arbitrade.testing.wild import WildMarket
 from arbitrade_kraken.venue import KrakenVenue
 from arbitrade_triangular.config import TriangularSettings
 from arbitrade_triangular.detector import TriangularDetector

@@ -9,9 +9,10 @@ from arbitrade.config import Secret, Settings
 from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import running_simulator
 
@@ -93,7 +94,7 @@ async def traded(
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0.01)
 

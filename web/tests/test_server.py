@@ -7,12 +7,14 @@ import pytest
 
 from arbitrade.errors import ConfigError
 from arbitrade.protocols import Service
+from arbitrade.testing.contracts import ServiceContract
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_web.config import WebSettings
 from arbitrade_web.server import HealthService
 
 
 async def get(service: HealthService, path: str) -> tuple[str, str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(*await service.address())
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
@@ -25,7 +27,7 @@ async def get(service: HealthService, path: str) -> tuple[str, str]:
 
 async def stop(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -33,6 +35,12 @@ async def stop(task: "asyncio.Task[None]") -> None:
 @pytest.fixture
 def service(view):
     return HealthService(WebSettings(enabled=True, port=0), view)
+
+
+class TestContract(ServiceContract):
+    @pytest.fixture
+    def service(self, service):
+        return service
 
 
 async def test_health_readiness_and_metrics_answer_over_a_real_socket(service):

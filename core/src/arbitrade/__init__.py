@@ -1,10 +1,12 @@
 """Arbitrade: find and trade triangular arbitrage, truthfully and safely.
 
 The public API is what stands in `__all__`, plus the modules `models`, `protocols`, `hookspecs`,
-`errors`, `pricing`, `lots`, `book`, `api`, `hot` and `testing`.  Everything else is internal.
+`errors`, `pricing`, `lots`, `book`, `frames`, `api`, `hot` and `testing`.  Everything else is
+internal.
 """
 
-from arbitrade import protocols
+from typing import TYPE_CHECKING
+
 from arbitrade.book import OrderBook
 from arbitrade.clock import SystemClock
 from arbitrade.config import Secret, Settings, SettingsSection, setting
@@ -37,6 +39,7 @@ from arbitrade.protocols import (
     Service,
     Venue,
 )
+from arbitrade.protocols.renamed import renamed
 
 __all__ = [
     "Alert",
@@ -72,7 +75,9 @@ __all__ = [
     "setting",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Return what was called otherwise until 0.1, with a warning that names its successor."""
-    return protocols.renamed(__name__, name)
+if TYPE_CHECKING:
+    Store = OpportunityStore
+else:
+    # Hidden from the type checker, to which any name would exist with it.
+    def __getattr__(name: str) -> object:
+        return renamed(__name__, name)

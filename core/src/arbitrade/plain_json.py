@@ -5,10 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
-
-from arbitrade.models import BasketPlan, CyclePlan, Opportunity, Plan
 
 
 def to_json(value: object) -> dict[str, Any]:
@@ -32,21 +29,7 @@ def _make_converter() -> OrjsonConverter:
     made = make_converter()
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
-    # Told apart by a mark that only baskets have: cycles are written as they always were.
-    basket = make_dict_unstructure_fn(BasketPlan, made)
-    made.register_unstructure_hook(BasketPlan, lambda plan: {"shape": "basket", **basket(plan)})
-    made.register_structure_hook(Plan, _plan)
-    made.register_unstructure_hook(
-        Opportunity,
-        make_dict_unstructure_fn(Opportunity, made, weights=override(omit_if_default=True)),
-    )
     return made
-
-
-def _plan(fields: Mapping[str, Any], _: object) -> Plan:
-    if fields.get("shape") == "basket":
-        return _CONVERTER.structure(fields, BasketPlan)
-    return _CONVERTER.structure(fields, CyclePlan)
 
 
 _CONVERTER = _make_converter()

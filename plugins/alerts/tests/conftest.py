@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import attrs
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
+
 
 @attrs.define
 class Receiver:
@@ -34,7 +36,7 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             it.received.put(json.loads(content))
-            it.hold.wait(10)
+            it.hold.wait(PATIENCE_S)
             self.send_response(it.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -51,4 +53,4 @@ def receiver() -> Iterator[Receiver]:
     it.hold.set()
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(PATIENCE_S)

@@ -41,6 +41,7 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.protocols import FeedHandler
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
@@ -49,7 +50,6 @@ from arbitrade_kraken.market.feed import KrakenFeed
 from arbitrade_kraken.rest.signing import sign
 from arbitrade_kraken.venue import KrakenVenue
 
-TIMEOUT_S = 10.0
 CYCLE = ("BTC/USD", "ETH/BTC", "ETH/USD")
 
 
@@ -63,7 +63,7 @@ class Pulse:
         self._event.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self._event.clear()
                 await self._event.wait()
@@ -643,9 +643,9 @@ def quick(kraken: ScriptedKraken, transport: str) -> Callable[..., KrakenSetting
         values: dict[str, Any] = {
             "ws_url": kraken.url,
             "transport": transport,
-            "silence_s": 5.0,
-            "answer_timeout_s": 5.0,
-            "connect_timeout_s": 5.0,
+            "silence_s": 30.0,
+            "answer_timeout_s": 30.0,
+            "connect_timeout_s": 30.0,
             "reconnect_s": 0.02,
             "reconnect_max_s": 0.1,
             "busy_wait_s": 0.02,
@@ -975,7 +975,7 @@ def owner(pulse: Pulse) -> Owner:
 
 @pytest.fixture
 def account_settings(
-    venue_account: ScriptedAccount, tmp_path: Path
+    venue_account: ScriptedAccount, transport: str, tmp_path: Path
 ) -> Callable[..., KrakenAccountSettings]:
     """Settings for the scripted account with waits that tests can afford."""
 
@@ -985,10 +985,11 @@ def account_settings(
             "api_secret": Secret(API_SECRET),
             "rest_url": venue_account.rest_url,
             "ws_auth_url": venue_account.ws_url,
+            "transport": transport,
             "nonce_folder": str(tmp_path),
             "tier": "pro",
-            "rest_timeout_s": 5.0,
-            "order_timeout_s": 5.0,
+            "rest_timeout_s": 30.0,
+            "order_timeout_s": 30.0,
             "reconnect_s": 0.02,
             "reconnect_max_s": 0.1,
             "busy_wait_s": 0.02,

@@ -18,6 +18,7 @@ from arbitrade.models import (
     TimeInForce,
     Unknown,
 )
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.venue_errors import (
@@ -235,6 +236,14 @@ def test_account_without_credentials_names_both() -> None:
     assert len(refused.value.problems) == 2
 
 
+def test_account_over_picows_is_refused_by_name_where_it_is_not_installed(
+    account_settings, monkeypatch
+):
+    monkeypatch.setattr("arbitrade_kraken.wire.choosing.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"kraken\.transport: 'picows' is not installed"):
+        make_account(account_settings(transport="picows"))
+
+
 async def test_refused_token_permission_ends_the_run(account_settings, venue_account, owner):
     venue_account.rest["GetWebSocketsToken"] = "EGeneral:Permission denied"
     with pytest.raises(AuthenticationError):
@@ -304,6 +313,24 @@ async def test_disconnect_during_an_order_makes_it_unknown(trading, venue_accoun
     venue_account.answers["add_order"] = hang_up
     async with trading() as account:
         assert isinstance(await account.add(an_order()), Unknown)
+
+
+async def test_orders_without_an_answer_are_told_before_what_may_have_been_missed(
+    trading, venue_account, owner, pulse
+):
+    """Whoever hears of a gap asks the venue at once, and has to know what to ask for."""
+    told: list[str] = []
+    venue_account.answers["add_order"] = None
+    async with trading() as account:
+        order = asyncio.create_task(account.add(an_order()))
+        order.add_done_callback(lambda _: told.append("order"))
+        await pulse.until(lambda: len(venue_account.requests_of("add_order")) == 1)
+        on_gap = owner.on_gap
+        owner.on_gap = lambda reason: (told.append("gap"), on_gap(reason))
+        await venue_account.sockets[-1].close()
+        await pulse.until(lambda: len(owner.gaps) == 1)
+        assert isinstance(await order, Unknown)
+    assert told == ["order", "gap"]
 
 
 async def test_answer_after_the_timeout_is_counted_and_does_no_harm(
@@ -575,7 +602,7 @@ async def test_stale_token_is_replaced_and_the_order_is_not_sent_again(
         assert isinstance(outcome, Rejected)
         assert "Invalid session" in outcome.reason
         await pulse.until(lambda: len(venue_account.tokens) == 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(await account.add(an_order()), Accepted):
                 await asyncio.sleep(0)
 

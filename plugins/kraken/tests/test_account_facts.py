@@ -32,7 +32,7 @@ from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -115,7 +115,7 @@ class Floor:
         )
 
     def totals(self) -> dict[str, D]:
-        holdings = self.exchange.holdings(self.name)
+        holdings = self.exchange.inquiry.holdings(self.name)
         return {asset: holding.total for asset, holding in holdings.items()}
 
 
@@ -165,7 +165,7 @@ async def test_fills_add_up_to_the_venues_balances_and_history_says_the_same(
             assert isinstance(await account.add(order), Accepted)
             await told.until(lambda order=order: told.has_ended(order.client_id))
             simulator.faults.clear()
-        rows = len(simulator.exchange.ledger(floor.name)) - len(before)
+        rows = len(simulator.exchange.inquiry.ledger(floor.name)) - len(before)
         await told.until(lambda: len(told.changes) == rows)
         fills = [report for report in told.reports if report.exec_id]
         # Histories are dear; time gives back what they cost.
@@ -185,7 +185,7 @@ async def test_fills_add_up_to_the_venues_balances_and_history_says_the_same(
     told_rows = by_ledger_id(told.changes)
     assert {key: row for key, row in by_ledger_id(ledger).items() if key in told_rows} == told_rows
     assert [row.ledger_id for row in ledger if row.ledger_id in told_rows] == list(told_rows)
-    assert Oracle(simulator.exchange).discrepancies() == ()
+    assert ExchangeOracle(simulator.exchange).discrepancies() == ()
 
 
 @pytest.mark.parametrize("fault", ["sequence_gap", "reordered_executions"])
@@ -203,7 +203,7 @@ async def test_fills_that_had_to_be_asked_for_say_what_the_stream_would_have_sai
             await told.until(lambda order=order: told.has_ended(order.client_id) and told.is_ready)
             simulator.faults.clear()
             simulator.clock.forward(40_000_000_000)
-        theirs = {fill.exec_id for fill in simulator.exchange.fills(floor.name)}
+        theirs = {fill.exec_id for fill in simulator.exchange.inquiry.fills(floor.name)}
         await told.until(lambda: {r.exec_id for r in told.reports if r.exec_id} == theirs)
         fills = [report for report in told.reports if report.exec_id]
         history = await account.fills_since(LONG_AGO)
@@ -276,14 +276,14 @@ async def test_balances_agree_over_both_ways_with_orders_standing(simulator, tra
     floor, exchange = Floor(simulator), simulator.exchange
     price = (floor.best("SOL/EUR", Side.BUY) / 2).quantize(D("0.01"))
     exchange.add_order(floor.name, foreign("SOL/EUR", price, "3"))
-    exchange.deposit(floor.name, "SOL", D(2), "staking", wallet="flexible")
-    exchange.withdraw(floor.name, "BTC", floor.totals()["BTC"])
+    exchange.hand.deposit(floor.name, "SOL", D(2), "staking", wallet="flexible")
+    exchange.hand.withdraw(floor.name, "BTC", floor.totals()["BTC"])
     async with trade() as (account, told):
         asked = {balance.asset: balance for balance in await account.balances()}
         at_start = {balance.asset: balance for balance in told.balances[-1]}
     assert {a: b.total for a, b in asked.items()} == {a: b.total for a, b in at_start.items()}
     assert {a: b.total for a, b in asked.items()} == floor.totals()
-    assert asked["EUR"].held == exchange.holdings(floor.name)["EUR"].held
+    assert asked["EUR"].held == exchange.inquiry.holdings(floor.name)["EUR"].held
     # 3 × price; the venue holds the fee on top, which the connection doesn't tell.
     assert at_start["EUR"].held == 3 * price < asked["EUR"].held
 
@@ -330,13 +330,13 @@ async def test_ledger_has_deposits_withdrawals_and_transfers_as_the_stream_told_
     floor, exchange = Floor(simulator), simulator.exchange
     async with trade() as (account, told):
         rows = [
-            exchange.deposit(floor.name, "EUR", D("12.5")),
-            exchange.withdraw(floor.name, "BTC", D("0.25"), D("0.0001")),
-            exchange.deposit(floor.name, "SOL", D(1), "transfer"),
-            exchange.deposit(floor.name, "SOL", D("0.5"), "reward"),
+            exchange.hand.deposit(floor.name, "EUR", D("12.5")),
+            exchange.hand.withdraw(floor.name, "BTC", D("0.25"), D("0.0001")),
+            exchange.hand.deposit(floor.name, "SOL", D(1), "transfer"),
+            exchange.hand.deposit(floor.name, "SOL", D("0.5"), "reward"),
         ]
         # What earns elsewhere can't be traded with, so nobody is told of it.
-        exchange.deposit(floor.name, "SOL", D(2), "staking", wallet="flexible")
+        exchange.hand.deposit(floor.name, "SOL", D(2), "staking", wallet="flexible")
         await told.until(lambda: len(told.changes) == len(rows))
         ledger = await account.ledger_since(LONG_AGO)
         later = await account.ledger_since(str(told.changes[2].timestamp))
@@ -349,7 +349,7 @@ async def test_ledger_has_deposits_withdrawals_and_transfers_as_the_stream_told_
 
 async def test_ledger_of_many_pages_is_complete_and_in_order(simulator, open_account):
     name = simulator.key.account
-    rows = [simulator.exchange.deposit(name, "EUR", D(number)) for number in range(1, 121)]
+    rows = [simulator.exchange.hand.deposit(name, "EUR", D(number)) for number in range(1, 121)]
     account = open_account()
     try:
         ledger = await account.ledger_since(LONG_AGO)
@@ -387,8 +387,8 @@ async def test_dry_run_is_checked_like_an_order_and_places_none(simulator, trade
         # A dry run leaves its id free.
         assert isinstance(await account.add(attrs.evolve(dry, is_dry_run=False)), Accepted)
         await told.until(lambda: told.has_ended("dry"))
-    assert simulator.exchange.open_orders(floor.name) == ()
-    assert len(simulator.exchange.closed_orders(floor.name)) == 1
+    assert simulator.exchange.inquiry.open_orders(floor.name) == ()
+    assert len(simulator.exchange.inquiry.closed_orders(floor.name)) == 1
     assert floor.totals() != before
 
 

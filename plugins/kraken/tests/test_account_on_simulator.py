@@ -24,6 +24,7 @@ from arbitrade.models import (
 )
 from arbitrade.testing.accounts import AccountRecorder, running_account
 from arbitrade.testing.contracts import AccountContract, ManualAccountContract
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.account.account import KrakenAccount, make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -47,13 +48,16 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-def open_account(simulator: RunningSimulator, tmp_path: Path) -> Callable[..., KrakenAccount]:
+def open_account(
+    simulator: RunningSimulator, transport: str, tmp_path: Path
+) -> Callable[..., KrakenAccount]:
     def make(**changes: Any) -> KrakenAccount:
         values: dict[str, Any] = {
             "api_key": Secret(simulator.key.key),
             "api_secret": Secret(simulator.key.secret),
             "rest_url": simulator.rest,
             "ws_auth_url": simulator.ws_auth,
+            "transport": transport,
             "nonce_folder": str(tmp_path),
             "tier": "pro",
             "reconnect_s": 0.02,
@@ -133,7 +137,9 @@ class TestKrakenManualAccount(ManualAccountContract):
 
 def orders_at_venue(simulator: RunningSimulator) -> int:
     name = simulator.key.account
-    return len(simulator.exchange.open_orders(name)) + len(simulator.exchange.closed_orders(name))
+    return len(simulator.exchange.inquiry.open_orders(name)) + len(
+        simulator.exchange.inquiry.closed_orders(name)
+    )
 
 
 async def test_lost_answer_is_unknown_and_then_found_exactly_once(simulator, trade, taking):
@@ -252,7 +258,7 @@ async def test_expired_token_is_renewed_and_the_order_goes_out_next_time(simulat
         simulator.faults.inject("token_expired")
         refused = await account.add(taking("stale"))
         assert isinstance(refused, Rejected)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(await account.add(taking("stale")), Accepted):
                 await asyncio.sleep(0)
     assert orders_at_venue(simulator) == 1
@@ -262,7 +268,7 @@ async def test_refusals_are_errors_of_ours(simulator, trade, taking, resting):
     async with trade() as (account, _told):
         poor = await account.add(attrs.evolve(resting("poor"), quantity=Decimal(100_000)))
         small = await account.add(attrs.evolve(taking("small"), quantity=Decimal("0.00001")))
-        simulator.exchange.set_pair(PAIR, status="cancel_only")
+        simulator.exchange.hand.set_pair(PAIR, status="cancel_only")
         closed = await account.add(taking("closed"))
     for outcome, error in (
         (poor, InsufficientFundsError),
@@ -296,7 +302,9 @@ async def test_lagging_lists_do_not_hide_an_order(simulator, trade, resting):
 
 
 async def test_key_without_permissions_is_refused_by_name(simulator, open_account):
-    key = simulator.exchange.make_key(simulator.key.account, ["query-funds", "withdraw-funds"])
+    key = simulator.exchange.accounts.make_key(
+        simulator.key.account, ["query-funds", "withdraw-funds"]
+    )
     account = open_account(api_key=Secret(key.key), api_secret=Secret(key.secret))
     with pytest.raises(AuthenticationError, match="Withdraw") as refused:
         await account.run(AccountRecorder())
@@ -311,9 +319,9 @@ async def test_wrong_secret_ends_the_run(simulator, open_account):
 
 async def test_engine_that_is_not_online_makes_us_not_ready(simulator, trade):
     async with trade() as (_account, told):
-        simulator.exchange.set_engine("maintenance")
+        simulator.exchange.hand.set_engine("maintenance")
         await told.until(lambda: not told.is_ready)
-        simulator.exchange.set_engine("online")
+        simulator.exchange.hand.set_engine("online")
         await told.until(lambda: told.is_ready)
 
 
@@ -352,14 +360,17 @@ async def test_every_fill_is_told_exactly_once_whatever_goes_wrong(simulator, tr
         simulator.faults.clear()
         for client_id in unknown:
             await account.resolve(client_id)
-        venue = {fill.exec_id: fill.quantity for fill in simulator.exchange.fills(name)}
+        venue = {fill.exec_id: fill.quantity for fill in simulator.exchange.inquiry.fills(name)}
         await told.until(lambda: told.is_ready)
         await told.until(lambda: len({r.exec_id for r in told.reports if r.exec_id}) == len(venue))
         fills = [report for report in told.reports if report.exec_id]
         assert len(fills) == len(venue) >= 5
         assert {fill.exec_id: fill.last_quantity for fill in fills} == venue
         assert all(fill.client_id and fill.symbol == PAIR for fill in fills)
-        placed = {order.client_id: order.filled for order in simulator.exchange.closed_orders(name)}
+        placed = {
+            order.client_id: order.filled
+            for order in simulator.exchange.inquiry.closed_orders(name)
+        }
         for client_id in unknown:
             state = await account.resolve(client_id)
             assert (state is None) == (client_id not in placed)

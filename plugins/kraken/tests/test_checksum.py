@@ -8,9 +8,9 @@ import pytest
 from arbitrade import OrderBook
 from arbitrade.models import Batch, BookDelta
 from arbitrade_kraken.convert import convert
+from arbitrade_kraken.instruments import read_instruments_file
 from arbitrade_kraken.market.checksum import book_checksum
 from arbitrade_kraken.market.decoder import KrakenDecoder
-from arbitrade_kraken.market.messages import read_instruments_file
 
 HERE = Path(__file__).parent
 

@@ -22,7 +22,7 @@ from arbitrade.models import (
     VenueStateChanged,
 )
 from arbitrade_kraken.market.decoder import KrakenDecoder
-from arbitrade_kraken.market.messages import fixed
+from arbitrade_kraken.market.encoder import fixed
 
 
 def instrument_frame(

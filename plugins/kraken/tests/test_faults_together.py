@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
+
 STEPS = 400
 
 
@@ -115,7 +117,7 @@ async def test_whatever_went_wrong_the_books_end_up_right_and_no_decision_was_on
             )
 
         # A frame that was kept back shows with the next one of its pair.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_right():
                 await kraken.pulse.until(lambda: trader.is_synced(*kraken.market))
                 for symbol, pair in kraken.market.items():

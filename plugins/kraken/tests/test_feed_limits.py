@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from arbitrade.errors import UsageError
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.market import requests
 from arbitrade_kraken.market.feed import KrakenFeed
+from arbitrade_kraken.token_bucket import TokenBucket
 
 
 @given(st.lists(st.floats(0, 400), max_size=300), st.integers(2, 150))

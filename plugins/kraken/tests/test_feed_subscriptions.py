@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from arbitrade.models import RequestRefused, Subscribed, Unsubscribed
 from arbitrade_kraken.backoff import Backoff
-from arbitrade_kraken.market.subscriptions import Outcome, Step, Subscriptions
+from arbitrade_kraken.market.subscriptions import AnswerEffect, Step, Subscriptions
 
 
 def make(symbols_per_request: int = 100) -> Subscriptions:
@@ -55,7 +55,7 @@ def test_a_book_is_subscribed_acknowledged_and_live_with_its_snapshot() -> None:
     assert books.step("A/X") is Step.PENDING
     assert asked(books, 0) == [("subscribe", ["A/X"], 1)]
     assert asked(books, 0) == []
-    assert books.on_answer(Subscribed("A/X", 10, 1), 0) is Outcome.TAKEN
+    assert books.on_answer(Subscribed("A/X", 10, 1), 0) is AnswerEffect.TAKEN
     assert (books.step("A/X"), books.snapshots_due) == (Step.AWAITING, 1)
     books.on_snapshot("A/X", 0)
     assert (books.step("A/X"), books.snapshots_due) == (Step.LIVE, 0)
@@ -74,10 +74,10 @@ def test_an_answer_to_an_older_request_does_not_count(live: Subscriptions) -> No
     ((_, _, leaving),) = asked(live, 0)
     live.on_answer(Unsubscribed("A/X", leaving), 0)
     ((_, _, coming),) = asked(live, 0)
-    assert live.on_answer(Subscribed("A/X", 10, leaving), 0) is Outcome.UNKNOWN
-    assert live.on_answer(Subscribed("B/X", 10, coming), 0) is Outcome.UNKNOWN
-    assert live.on_answer(Subscribed("A/X", 10, coming), 0) is Outcome.TAKEN
-    assert live.on_answer(Subscribed("C/X", 10, coming), 0) is Outcome.UNKNOWN
+    assert live.on_answer(Subscribed("A/X", 10, leaving), 0) is AnswerEffect.UNKNOWN
+    assert live.on_answer(Subscribed("B/X", 10, coming), 0) is AnswerEffect.UNKNOWN
+    assert live.on_answer(Subscribed("A/X", 10, coming), 0) is AnswerEffect.TAKEN
+    assert live.on_answer(Subscribed("C/X", 10, coming), 0) is AnswerEffect.UNKNOWN
 
 
 def test_a_restart_is_one_at_a_time_first_at_once_then_later_and_later(
@@ -149,7 +149,7 @@ def test_a_refusal_is_about_one_book_whether_it_says_so_or_only_its_text(
     books.want(["A/X", "B/X"])
     asked(books, 0)
     refusal = RequestRefused("subscribe", "Currency pair not supported B/X", symbol, 1)
-    assert books.on_answer(refusal, 0) is Outcome.REFUSED
+    assert books.on_answer(refusal, 0) is AnswerEffect.REFUSED
     assert (books.step("A/X"), books.step("B/X")) == (Step.SUBSCRIBING, Step.REFUSED)
 
 
@@ -158,7 +158,7 @@ def test_after_a_refusal_that_names_nobody_the_unanswered_are_asked_for_alone() 
     books.want(["A/X", "B/X", "C/X"])
     asked(books, 0)
     books.on_answer(Subscribed("A/X", 10, 1), 0)
-    assert books.on_answer(RequestRefused("subscribe", "no", None, 1), 0) is Outcome.UNKNOWN
+    assert books.on_answer(RequestRefused("subscribe", "no", None, 1), 0) is AnswerEffect.UNKNOWN
     books.on_snapshot("A/X", 0)
     leaving = asked(books, 10.0)
     assert [(m, s) for m, s, _ in leaving] == [("unsubscribe", ["B/X"]), ("unsubscribe", ["C/X"])]
@@ -178,7 +178,7 @@ def test_a_refusal_for_the_moment_is_tried_again_later() -> None:
     books.want(["A/X", "B/X"])
     asked(books, 0)
     refused = RequestRefused("subscribe", "Exceeded msg rate", None, 1)
-    assert books.on_answer(refused, 0) is Outcome.REFUSED_FOR_NOW
+    assert books.on_answer(refused, 0) is AnswerEffect.REFUSED_FOR_NOW
     assert (books.step("A/X"), books.step("B/X")) == (Step.PENDING, Step.PENDING)
 
 
@@ -187,7 +187,7 @@ def test_a_pair_whose_name_sounds_like_a_rate_limit_is_refused_for_good() -> Non
     books.want(["RATE/X"])
     asked(books, 0)
     refusal = RequestRefused("subscribe", "Currency pair not supported RATE/X", "RATE/X", 1)
-    assert books.on_answer(refusal, 0) is Outcome.REFUSED
+    assert books.on_answer(refusal, 0) is AnswerEffect.REFUSED
 
 
 def test_a_dropped_book_is_unsubscribed_whatever_step_it_is_on(live: Subscriptions) -> None:

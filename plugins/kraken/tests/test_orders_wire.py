@@ -12,7 +12,6 @@ from arbitrade.models import FeeAsset, OrderRequest, OrderType, Side, TimeInForc
 from arbitrade_kraken.account.messages import (
     add_params,
     batch_add_params,
-    batch_cancel_params,
     cancelled_count,
     read_answer,
     request,
@@ -74,13 +73,11 @@ def test_batch_has_pair_and_deadline_once() -> None:
     params = batch_add_params(orders, MOMENT)
     assert params["symbol"] == "SOL/EUR"
     assert all("symbol" not in row and "deadline" not in row for row in params["orders"])
-    assert batch_cancel_params(["a", "b"]) == {"cl_ord_id": ["a", "b"]}
 
 
-def test_both_shapes_of_a_batch_cancel_are_counted() -> None:
-    head = {"method": "batch_cancel", "req_id": 1, "success": True}
+def test_orders_a_cancel_reached_are_counted_where_the_venue_tells() -> None:
+    head = {"method": "cancel_all", "req_id": 1, "success": True}
     assert cancelled_count(read_answer({**head, "result": {"count": 2}})) == 2
-    assert cancelled_count(read_answer({**head, "orders_cancelled": 2})) == 2
     assert cancelled_count(read_answer(head)) is None
 
 

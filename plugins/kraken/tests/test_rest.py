@@ -8,13 +8,18 @@ from aiohttp import web
 
 from arbitrade import Settings
 from arbitrade.errors import AuthenticationError, MessageError, VenueUnavailableError
-from arbitrade.models import VenueState
 from arbitrade_kraken.account.account import make_account
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.rest.answers import PairNames, read_fee_rates, read_fee_tier
+from arbitrade_kraken.rest.answers import PairNames, read_fee_rates
 from arbitrade_kraken.together import together
 from arbitrade_kraken.venue_errors import NonceError, RateLimitedError, RequestError
+
+
+@pytest.fixture
+def transport() -> str:
+    """REST has nothing to do with who reads the WebSocket."""
+    return "websockets"
 
 
 @pytest.fixture
@@ -92,8 +97,8 @@ async def test_full_counter_stops_the_calls_on_our_side(api, venue_account):
     with pytest.raises(RateLimitedError):
         await api.trades("2026-09-14T08:20:00Z")
     with pytest.raises(RateLimitedError, match="not sent"):
-        await api.totals()
-    assert not venue_account.calls_of("Balance")
+        await api.ledger("2026-09-14T08:20:00Z")
+    assert not venue_account.calls_of("Ledgers")
 
 
 async def test_history_leaves_room_for_what_matters(api, venue_account):
@@ -135,10 +140,8 @@ async def test_warnings_come_along_with_a_result(api, venue_account):
 
 
 async def test_public_calls_are_read_into_models(api, venue_account):
-    venue_account.rest["SystemStatus"] = {"status": "cancel_only", "timestamp": "…"}
     venue_account.rest["Time"] = {"unixtime": 1789374000, "rfc1123": "…"}
     venue_account.rest["Assets"] = {"XXBT": {"altname": "XBT", "decimals": 10}}
-    assert await api.system_status() is VenueState.CANCEL_ONLY
     assert (await api.server_time()).isoformat() == "2026-09-14T08:20:00+00:00"
     assert [(a.name, a.precision) for a in await api.assets()] == [("BTC", 10)]
     assert [pair.symbol for pair in (await api.instruments("DE")).pairs] == ["SOL/EUR", "BTC/USD"]
@@ -199,13 +202,6 @@ async def test_ledger_is_read_to_its_end(api, venue_account):
     venue_account.rest["Ledgers"] = {"ledger": {"L1": row}, "count": 1}
     (change,) = await api.ledger("2026-09-14T08:00:00Z")
     assert (change.asset, change.amount, change.reference) == ("EUR", Decimal("-498.0080"), "T1")
-
-
-@pytest.mark.parametrize("name", ["nextvolume", "next_volume"])
-async def test_next_tier_is_read_in_either_spelling(name):
-    row = {"fee": "0.35", name: "50000.0000"}
-    result = {"currency": "ZUSD", "volume": "18250.7713", "fees": {"SOLEUR": row}}
-    assert read_fee_tier(result) == (Decimal("18250.7713"), Decimal(50000))
 
 
 async def test_pair_without_rates_for_makers_has_one_schedule_for_both():

@@ -7,6 +7,7 @@ import pytest
 
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import AuthenticationError, ConfigError
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.rest.nonces import NonceFile
 from arbitrade_kraken.rest.signing import form_payload, json_payload, sign
 
@@ -79,7 +80,9 @@ def test_nonces_of_several_processes_are_all_different(tmp_path) -> None:
         )
         for _ in range(3)
     ]
-    taken = [[int(word) for word in p.communicate(timeout=60)[0].split()] for p in processes]
+    taken = [
+        [int(word) for word in p.communicate(timeout=PATIENCE_S)[0].split()] for p in processes
+    ]
     assert all(one == sorted(one) and len(one) == 300 for one in taken)
     assert len({nonce for one in taken for nonce in one}) == 900
 

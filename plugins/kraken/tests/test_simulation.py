@@ -22,18 +22,17 @@ from arbitrade.models import Accepted, OrderRequest, OrderType, Side
 from arbitrade.plugins import PluginRegistry
 from arbitrade.protocols import Flow, RunningSimulation
 from arbitrade.testing.accounts import running_account
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken import plugin
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.simulation import KrakenSimulation
-
-TIMEOUT_S = 30.0
 
 
 @asynccontextmanager
 async def simulated(**changes: Any) -> AsyncIterator[RunningSimulation]:
     wanted: dict[str, Any] = {"seed": 5, "pairs": 12, "rate": 50.0, "account": "demo"}
     simulation = PluginRegistry.of([plugin]).make_simulation(Settings(), "kraken")
-    async with asyncio.timeout(TIMEOUT_S), simulation.running(**{**wanted, **changes}) as running:
+    async with asyncio.timeout(PATIENCE_S), simulation.running(**{**wanted, **changes}) as running:
         yield running
 
 
@@ -48,7 +47,7 @@ async def is_listening(url: str) -> bool:
 
 
 async def until_silent(url: str) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await is_listening(url):
             await asyncio.sleep(0.02)
 
@@ -110,7 +109,7 @@ async def test_it_ends_by_itself_when_its_owner_is_killed(tmp_path: Path) -> Non
         sys.executable, "-c", code, stdout=PIPE, env=os.environ | folder
     )
     assert owner.stdout is not None
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         url = (await owner.stdout.readline()).decode().strip()
     assert await is_listening(url)
     owner.kill()
@@ -126,7 +125,7 @@ async def test_simulate_ends_in_good_order_when_standard_input_is_closed() -> No
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         assert json.loads(await process.stdout.readline())["control"]
         process.stdin.write(b"anything\n")
         process.stdin.close()

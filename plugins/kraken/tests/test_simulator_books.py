@@ -9,18 +9,20 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import (
     BookChanged,
-    BookView,
+    BookSnapshot,
     ExchangeEvent,
     PairChanged,
     PublicTrade,
 )
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 DEPTHS = (10, 25, 100, 500, 1000)
@@ -30,8 +32,8 @@ type Side_ = dict[int, int]
 
 def make(seed: int = 7, pairs: int = 12, *, wire: int = 1, **settings: object) -> Exchange:
     market = GeneratedMarket(GeneratedMarketSettings(seed=seed, **settings))  # type: ignore[arg-type]
-    universe = Universe.load().select(pairs)
-    return Exchange(universe, market, ReplayClock(START), ExchangeSettings(seed=wire))
+    listed = ListedPairs.load().select(pairs)
+    return Exchange(listed, market, ReplayClock(START), ExchangeSettings(seed=wire))
 
 
 def run(exchange: Exchange, steps: int) -> None:
@@ -45,7 +47,7 @@ def run(exchange: Exchange, steps: int) -> None:
 class Subscriber:
     """Keeps a book as a client has to: apply, cut, compare the checksum."""
 
-    def __init__(self, view: BookView) -> None:
+    def __init__(self, view: BookSnapshot) -> None:
         self.depth = view.depth
         self.bids: Side_ = dict(view.bids)
         self.asks: Side_ = dict(view.asks)
@@ -75,7 +77,7 @@ class Subscriber:
         text = "".join(f"{ticks}{lots}" for ticks, lots in levels)
         self.wrong += crc32(text.encode()) != checksum
 
-    def equals(self, view: BookView) -> bool:
+    def equals(self, view: BookSnapshot) -> bool:
         return list(self.bids.items()) == list(view.bids) and list(self.asks.items()) == list(
             view.asks
         )
@@ -97,7 +99,7 @@ def follow(exchange: Exchange, symbols: Sequence[str], depth: int) -> dict[str, 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_subscriber_that_cuts_its_book_has_the_venues_book_and_every_checksum(depth: int) -> None:
     exchange = make()
-    symbols = tuple(exchange.universe.pairs)
+    symbols = tuple(exchange.listed.pairs)
     subscribers = follow(exchange, symbols, depth)
     run(exchange, 6_000)
     for symbol, subscriber in subscribers.items():
@@ -110,7 +112,7 @@ def test_a_subscriber_that_cuts_its_book_has_the_venues_book_and_every_checksum(
 def test_a_subscriber_that_does_not_cut_its_book_loses_the_checksum() -> None:
     """So no removal is sent for a level that leaves the window."""
     exchange = make(pairs=3)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     for subscriber in subscribers.values():
         subscriber.depth = 10_000
     run(exchange, 3_000)
@@ -119,7 +121,7 @@ def test_a_subscriber_that_does_not_cut_its_book_loses_the_checksum() -> None:
 
 def test_messages_have_several_entries_both_sides_no_order_and_now_and_then_a_price_twice() -> None:
     exchange = make(pairs=3, duplicate_share=0.02)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 25)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 25)
     run(exchange, 6_000)
     every = list(subscribers.values())
     entries, removals = sum(s.entries for s in every), sum(s.removals for s in every)
@@ -134,7 +136,7 @@ def test_messages_have_several_entries_both_sides_no_order_and_now_and_then_a_pr
 def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) -> None:
     market = GeneratedMarket(GeneratedMarketSettings(seed=3, duplicate_share=0.0))
     rules = ExchangeSettings(removals_first=removals_first)
-    exchange = Exchange(Universe.load().select(3), market, ReplayClock(START), rules)
+    exchange = Exchange(ListedPairs.load().select(3), market, ReplayClock(START), rules)
     mixed = 0
 
     def hear(event: ExchangeEvent) -> None:
@@ -145,7 +147,7 @@ def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) 
                 mixed += sets != sorted(sets)
 
     exchange.listen(hear)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     run(exchange, 3_000)
     assert all(subscriber.wrong == 0 for subscriber in subscribers.values())
     assert (mixed == 0) is removals_first
@@ -153,7 +155,7 @@ def test_entries_come_in_any_order_or_with_removals_first(removals_first: bool) 
 
 def test_thin_books_have_fewer_than_ten_levels_and_true_checksums() -> None:
     exchange = make(pairs=60, thin_share=1.0)
-    thin = [s for s in exchange.universe.pairs if len(exchange.whole_book(s).bids) < 10]
+    thin = [s for s in exchange.listed.pairs if len(exchange.whole_book(s).bids) < 10]
     assert len(thin) > 5
     subscribers = follow(exchange, thin, 10)
     run(exchange, 6_000)
@@ -163,7 +165,7 @@ def test_thin_books_have_fewer_than_ten_levels_and_true_checksums() -> None:
 
 def test_one_message_can_carry_a_corrupt_checksum_on_purpose() -> None:
     exchange = make(pairs=3)
-    subscribers = follow(exchange, tuple(exchange.universe.pairs), 10)
+    subscribers = follow(exchange, tuple(exchange.listed.pairs), 10)
     exchange.faults.inject("corrupt_checksum", symbol="BTC/USD")
     run(exchange, 600)
     assert subscribers["BTC/USD"].wrong == 1
@@ -180,7 +182,7 @@ def test_a_precision_change_puts_the_subscribed_book_into_other_integers(
     heard: list[ExchangeEvent] = []
     exchange.listen(heard.append)
     before = exchange.book("BTC/USD", 10)
-    exchange.set_pair("BTC/USD", price_decimals=prices, lot_decimals=lots)
+    exchange.hand.set_pair("BTC/USD", price_decimals=prices, lot_decimals=lots)
     assert heard == [PairChanged("BTC/USD", is_rescaled=True)]
     after = exchange.book("BTC/USD", 10)
     # The same prices, to the coarser of the two ticks.
@@ -191,17 +193,17 @@ def test_a_precision_change_puts_the_subscribed_book_into_other_integers(
     assert subscriber.wrong == 0
     assert subscriber.messages > 100
     assert subscriber.equals(exchange.book("BTC/USD", 10))
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_orders_of_a_pair_end_when_its_precision_changes() -> None:
     exchange = make(pairs=3)
-    exchange.open_account("alice", {"USD": D(1000)})
+    exchange.hand.open_account("alice", {"USD": D(1000)})
     order = NewOrder(symbol="BTC/USD", side=Side.BUY, quantity=D("0.001"), limit_price=D(50_000))
     exchange.add_order("alice", order)
-    exchange.set_pair("BTC/USD", price_decimals=2)
-    assert exchange.open_orders("alice") == ()
-    assert exchange.holdings("alice")["USD"].held == 0
+    exchange.hand.set_pair("BTC/USD", price_decimals=2)
+    assert exchange.inquiry.open_orders("alice") == ()
+    assert exchange.inquiry.holdings("alice")["USD"].held == 0
 
 
 def test_status_and_minimum_change_while_books_are_subscribed() -> None:
@@ -209,37 +211,37 @@ def test_status_and_minimum_change_while_books_are_subscribed() -> None:
     heard: list[ExchangeEvent] = []
     exchange.listen(heard.append)
     for status in ("cancel_only", "post_only", "reduce_only", "online"):
-        exchange.set_pair("EUR/USD", status=status)
+        exchange.hand.set_pair("EUR/USD", status=status)
         assert exchange.pair("EUR/USD").status == status
-    exchange.set_pair("EUR/USD", minimum_quantity=D("6.5"))
+    exchange.hand.set_pair("EUR/USD", minimum_quantity=D("6.5"))
     assert exchange.pair("EUR/USD").minimum_quantity == D("6.5")
     assert heard == [PairChanged("EUR/USD", is_rescaled=False)] * 5
     with pytest.raises(UsageError, match="choose from online"):
-        exchange.set_pair("EUR/USD", status="closed")
+        exchange.hand.set_pair("EUR/USD", status="closed")
     with pytest.raises(UsageError, match="choose from online"):
-        exchange.set_engine("closed")
+        exchange.hand.set_engine("closed")
 
 
 def test_nothing_moves_in_maintenance_and_nothing_trades_unless_online() -> None:
     exchange = make(pairs=3, trade_share=0.5)
     heard: list[ExchangeEvent] = []
-    for symbol in exchange.universe.pairs:
+    for symbol in exchange.listed.pairs:
         exchange.watch(symbol, 10)
     exchange.listen(heard.append)
-    exchange.set_engine("maintenance")
+    exchange.hand.set_engine("maintenance")
     run(exchange, 300)
     assert len(heard) == 1
-    exchange.set_engine("post_only")
+    exchange.hand.set_engine("post_only")
     run(exchange, 300)
     assert not any(isinstance(event, PublicTrade) for event in heard)
-    exchange.set_engine("online")
+    exchange.hand.set_engine("online")
     run(exchange, 300)
     assert any(isinstance(event, PublicTrade) for event in heard)
 
 
 def test_our_resting_order_is_seen_by_everybody_and_hit_by_the_market() -> None:
     exchange = make(pairs=3, edge_every=0, volatility=2e-4)
-    exchange.open_account("alice", {"USD": D(10_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000)})
     (subscriber,) = follow(exchange, ["BTC/USD"], 10).values()
     best = exchange.book("BTC/USD", 10).bids[0][0]
     price = D(best + 1).scaleb(-1)
@@ -248,11 +250,11 @@ def test_our_resting_order_is_seen_by_everybody_and_hit_by_the_market() -> None:
     )
     assert subscriber.bids[best + 1] == 20 * 10**8
     run(exchange, 6_000)
-    fills = exchange.fills("alice")
+    fills = exchange.inquiry.fills("alice")
     assert fills
     assert all(fill.is_maker and fill.price == price for fill in fills)
     assert subscriber.wrong == 0
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_trades_are_numbered_without_gaps_and_the_last_thousand_are_kept() -> None:
@@ -304,12 +306,12 @@ def test_edges_are_as_large_as_asked() -> None:
 
 def test_an_edge_that_was_taken_is_gone() -> None:
     exchange = make(pairs=3, edge_every=3_000, edge_lifetime=100_000)
-    exchange.open_account("alice", {"BTC": D(10), "USD": D(10_000_000), "EUR": D(10_000_000)})
+    exchange.hand.open_account("alice", {"BTC": D(10), "USD": D(10_000_000), "EUR": D(10_000_000)})
     while best_edge(exchange) <= 0:
         run(exchange, 1)
     run(exchange, 300)
     assert best_edge(exchange) > 0
-    for symbol in exchange.universe.pairs:
+    for symbol in exchange.listed.pairs:
         for side in (Side.BUY, Side.SELL):
             view, pair = exchange.whole_book(symbol), exchange.pair(symbol)
             ticks = (view.asks if side is Side.BUY else view.bids)[0][0]
@@ -328,9 +330,9 @@ def test_an_edge_that_was_taken_is_gone() -> None:
 def test_a_seed_gives_the_same_events_and_another_seed_others() -> None:
     def story(seed: int) -> list[str]:
         exchange = make(seed, wire=seed)
-        exchange.open_account("alice", {"USD": D(100_000)})
+        exchange.hand.open_account("alice", {"USD": D(100_000)})
         heard: list[str] = []
-        for symbol in exchange.universe.pairs:
+        for symbol in exchange.listed.pairs:
             exchange.watch(symbol, 25)
         exchange.listen(lambda event: heard.append(_text(event)))
         for turn in range(20):
@@ -358,14 +360,14 @@ def _text(event: ExchangeEvent) -> str:
 def test_depth_asked_for_changes_nothing_near_the_touch() -> None:
     """Who watches must not move the market, or two runs of one seed would differ."""
 
-    def touch(deep: Callable[[Exchange], object]) -> list[BookView]:
+    def touch(deep: Callable[[Exchange], object]) -> list[BookSnapshot]:
         exchange = make()
         deep(exchange)
         run(exchange, 2_000)
-        return [exchange.book(symbol, 5) for symbol in exchange.universe.pairs]
+        return [exchange.book(symbol, 5) for symbol in exchange.listed.pairs]
 
     plain = touch(lambda exchange: None)
-    deepened = touch(lambda exchange: [exchange.book(s, 500) for s in exchange.universe.pairs])
+    deepened = touch(lambda exchange: [exchange.book(s, 500) for s in exchange.listed.pairs])
     assert [view.asks[0] for view in plain] == [view.asks[0] for view in deepened]
 
 

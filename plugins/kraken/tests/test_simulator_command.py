@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.simulator.command import simulate_command
 from arbitrade_kraken.simulator.probe import calling, probing
-
-TIMEOUT_S = 30.0
 
 
 async def start(*arguments: str) -> Process:
@@ -27,7 +26,7 @@ async def test_the_first_line_is_one_json_object_and_everything_listens_by_then(
     process = await start("--json", "--port", "0", "--symbols", "BTC/USD,ETH/USD", "--for", "60s")
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             line = json.loads(await process.stdout.readline())
         assert set(line) == {"rest", "ws", "ws_auth", "control", "key", "secret"}
         assert line["ws"].startswith("ws://")
@@ -48,7 +47,7 @@ async def test_the_first_line_is_one_json_object_and_everything_listens_by_then(
     finally:
         if process.returncode is None and sys.platform == "win32":
             process.kill()
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         _, err = await process.communicate()
     assert process.returncode == 0, err
     assert b"moves of the market" in err
@@ -57,7 +56,7 @@ async def test_the_first_line_is_one_json_object_and_everything_listens_by_then(
 
 async def test_it_ends_by_itself_in_good_order():
     process = await start("--for", "200ms", "--pairs", "5")
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         out, err = await process.communicate()
     assert process.returncode == 0, err
     assert b"nothing here is real" in out
@@ -70,7 +69,7 @@ async def test_a_taken_port_is_named():
         taken.listen()
         port = taken.getsockname()[1]
         process = await start("--port", str(port), "--pairs", "3", "--for", "1s")
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             _, err = await process.communicate()
     assert process.returncode == 1
     assert str(port).encode() in err
@@ -90,7 +89,7 @@ async def test_a_taken_port_is_named():
 )
 async def test_wrong_arguments_end_with_2_and_say_which(arguments: tuple[str, ...], word: bytes):
     process = await start(*arguments)
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         _, err = await process.communicate()
     assert process.returncode == 2, err
     assert word in err
@@ -117,7 +116,7 @@ async def test_a_recording_drives_the_market(tmp_path: Path):
     process = await start("--json", "--from", str(recording), "--rate", "50", "--for", "60s")
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             line = json.loads(await process.stdout.readline())
             async with calling(line["rest"]) as rest:
                 best = ""

@@ -186,7 +186,7 @@ async def test_flows_tell_how_each_balance_came_about():
         await at.post("/accounts", name="second", balances={"EUR": "1000", "SOL": "5"})
         await at.post("/deposit", account="second", asset="EUR", amount="20.5")
         await at.post("/withdraw", account="second", asset="SOL", amount="1", fee="0.01")
-        at.running.exchange.deposit("second", "SOL", Decimal("0.25"), "reward")
+        at.running.exchange.hand.deposit("second", "SOL", Decimal("0.25"), "reward")
         flows = await at.get("/flows/second")
         assert {key: Decimal(amount) for key, amount in flows["EUR"].items()} == {
             "opening": 1000, "deposited": Decimal("20.5"), "withdrawn": 0, "traded": 0, "fees": 0,
@@ -201,6 +201,6 @@ async def test_flows_tell_how_each_balance_came_about():
 
 async def test_books_that_do_not_add_up_are_named():
     async with panel() as at:
-        at.running.exchange.account("main").totals["EUR"] += 1
+        at.running.exchange.accounts.get("main").totals["EUR"] += 1
         (found,) = (await at.get("/discrepancies"))["discrepancies"]
         assert "EUR is not the sum of its ledger" in found

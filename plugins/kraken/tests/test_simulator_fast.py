@@ -34,11 +34,11 @@ from arbitrade_kraken.simulator.fast.events import (
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
 )
 from arbitrade_kraken.simulator.fast.venue import FastVenue
-from arbitrade_kraken.simulator.running import build_exchange, fund
+from arbitrade_kraken.simulator.making import build_exchange, fund
 from arbitrade_kraken.venue import KrakenVenue
 
 SECOND_NS = 1_000_000_000
@@ -95,7 +95,7 @@ class Client:
             case Accepted() | Rejected() | Unknown():
                 assert event.client_id not in self.outcomes, "an order has one outcome"
                 self.outcomes[event.client_id] = event
-            case Readiness():
+            case PrivateReadiness():
                 self.is_ready = event.is_ready
             case AllBalances() if not self.opening:
                 self.opening = {b.asset: b.total for b in event.balances}
@@ -177,7 +177,7 @@ def test_calm_venue_loses_nothing_and_tells_everything_once():
     client.run(120)
     client.run(10, orders_every=0)
     check(client)
-    assert client.seen["Gap"] == client.seen["ConnectionLost"] == client.seen["Unknown"] == 0
+    assert client.seen["PrivateGap"] == client.seen["ConnectionLost"] == client.seen["Unknown"] == 0
     assert client.seen["BalanceChange"] == len(client.rows) == 2 * len(client.fills)
     assert set(client.outcomes) == set(client.sent)
     tally = client.engine.tally()
@@ -200,8 +200,12 @@ def test_whatever_goes_wrong_the_client_ends_up_with_the_venues_truth(seed):
     check(client)
     # Each order has one outcome; where that is unknown, the venue knows.
     assert set(client.outcomes) == set(client.sent)
-    placed = {order.client_id: order for order in client.venue.exchange.closed_orders("main")}
-    placed |= {order.client_id: order for order in client.venue.exchange.open_orders("main")}
+    placed = {
+        order.client_id: order for order in client.venue.exchange.inquiry.closed_orders("main")
+    }
+    placed |= {
+        order.client_id: order for order in client.venue.exchange.inquiry.open_orders("main")
+    }
     for client_id, outcome in client.outcomes.items():
         state = client.venue.ask(client_id)
         assert (state is not None) == (client_id in placed)
@@ -212,7 +216,7 @@ def test_whatever_goes_wrong_the_client_ends_up_with_the_venues_truth(seed):
             assert state is None
     counts = client.seen
     assert counts["Unknown"] > 3
-    assert counts["Gap"] > 3
+    assert counts["PrivateGap"] > 3
     assert counts["ConnectionLost"] > 2
     assert client.engine.tally().wrong > 3
 
@@ -327,7 +331,7 @@ def test_requests_while_the_connection_is_away_are_not_sent_but_cancels_are():
     venue.submit(order_for(venue, "stands", limit_price=D(1), time_in_force=TimeInForce.GTC,
                            quantity=D(5)), venue.now_ns)  # fmt: skip
     for _, event in venue.run(venue.now_ns + 20 * SECOND_NS):
-        if isinstance(event, Gap):
+        if isinstance(event, PrivateGap):
             break
     venue.submit(order_for(venue, "away"), venue.now_ns)
     venue.cancel_all(venue.now_ns)
@@ -337,7 +341,7 @@ def test_requests_while_the_connection_is_away_are_not_sent_but_cancels_are():
     assert venue.ask("away") is None
     back = events(venue, 4.0)
     assert "canceled" in private(back)
-    assert Readiness(is_ready=True) in back
+    assert PrivateReadiness(is_ready=True) in back
 
 
 def test_dead_mans_switch_cancels_what_stands_in_its_own_time():
@@ -353,14 +357,14 @@ def test_dead_mans_switch_cancels_what_stands_in_its_own_time():
 
 def test_engine_that_is_not_online_is_told_on_both_sides():
     venue = venue_of()
-    venue.exchange.set_engine("cancel_only")
+    venue.exchange.hand.set_engine("cancel_only")
     found = events(venue)
-    assert Readiness(is_ready=False) in found
+    assert PrivateReadiness(is_ready=False) in found
     assert any(isinstance(e, bytes) and b'"system":"cancel_only"' in e for e in found)
     venue.submit(order_for(venue), venue.now_ns)
     assert "Rejected" in private(events(venue))
-    venue.exchange.set_engine("online")
-    assert Readiness(is_ready=True) in events(venue)
+    venue.exchange.hand.set_engine("online")
+    assert PrivateReadiness(is_ready=True) in events(venue)
 
 
 def test_cancel_has_an_outcome_for_each_order():

@@ -11,10 +11,10 @@ from arbitrade.errors import UsageError
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS, Faults
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import Amendment, NewOrder, OrderRef, VenueRefusal
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOL = "SOL/EUR"
@@ -33,8 +33,8 @@ def faults(clock: ReplayClock) -> Faults:
 
 @pytest.fixture
 def exchange(clock: ReplayClock) -> Exchange:
-    made = Exchange(Universe.load().only([SYMBOL]), StillMarket(QUOTES), clock)
-    made.open_account("alice", {"EUR": D(10_000), "SOL": D(20)})
+    made = Exchange(ListedPairs.load().only([SYMBOL]), StillMarket(QUOTES), clock)
+    made.hand.open_account("alice", {"EUR": D(10_000), "SOL": D(20)})
     return made
 
 
@@ -121,25 +121,25 @@ def test_busy_after_the_order_was_taken_leaves_the_order_standing(
     exchange.faults.inject("busy_after", method="add_order")
     with pytest.raises(VenueRefusal, match="EService:Busy"):
         take(limit_price=D(150), time_in_force="gtc", client_id="mine")
-    (order,) = exchange.find_orders("alice", OrderRef(client_id="mine"))
+    (order,) = exchange.inquiry.find_orders("alice", OrderRef(client_id="mine"))
     assert order.is_open
     exchange.faults.inject("busy_after", text="EService:Unavailable", method="amend_order")
     ref = OrderRef(client_id="mine")
     with pytest.raises(VenueRefusal, match="EService:Unavailable"):
         exchange.amend_order("alice", Amendment(ref=ref, quantity=D(1)))
-    assert exchange.open_orders("alice")[0].quantity == 1
+    assert exchange.inquiry.open_orders("alice")[0].quantity == 1
     exchange.faults.inject("busy_after", method="cancel_order")
     with pytest.raises(VenueRefusal):
         exchange.cancel_orders("alice", [ref])
-    assert exchange.open_orders("alice") == ()
+    assert exchange.inquiry.open_orders("alice") == ()
 
 
 def test_a_refusal_on_demand_does_nothing(exchange: Exchange, take: Callable[..., Any]) -> None:
     exchange.faults.inject("refuse_order", text="EGeneral:Internal error")
     with pytest.raises(VenueRefusal, match="EGeneral:Internal error"):
         take()
-    assert exchange.find_orders("alice", OrderRef(client_id="mine")) == ()
-    assert exchange.fills("alice") == ()
+    assert exchange.inquiry.find_orders("alice", OrderRef(client_id="mine")) == ()
+    assert exchange.inquiry.fills("alice") == ()
 
 
 def test_a_taker_gets_only_a_share_on_demand(exchange: Exchange, take: Callable[..., Any]) -> None:
@@ -147,7 +147,7 @@ def test_a_taker_gets_only_a_share_on_demand(exchange: Exchange, take: Callable[
     order = take()
     assert (order.status, order.filled) == ("canceled", D("0.5"))
     assert take().status == "filled"
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 @pytest.mark.parametrize(("side", "price"), [(Side.BUY, "172.34"), (Side.SELL, "172.25")])
@@ -156,8 +156,8 @@ def test_a_fill_is_worse_than_the_limit_on_demand(
 ) -> None:
     exchange.faults.inject("worse_fill", value=D(3))
     take(side=side, limit_price=D("172.31" if side is Side.BUY else "172.28"))
-    assert exchange.fills("alice")[0].price == D(price)
-    assert Oracle(exchange).discrepancies() == ()
+    assert exchange.inquiry.fills("alice")[0].price == D(price)
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_the_fee_is_taken_in_the_other_asset_on_demand(
@@ -166,8 +166,8 @@ def test_the_fee_is_taken_in_the_other_asset_on_demand(
     exchange.faults.inject("fee_currency", account="alice")
     take()
     take()
-    assert [fill.fee_asset for fill in exchange.fills("alice")] == ["SOL", "EUR"]
-    assert Oracle(exchange).discrepancies() == ()
+    assert [fill.fee_asset for fill in exchange.inquiry.fills("alice")] == ["SOL", "EUR"]
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_self_trade_prevention_looks_away_on_demand(
@@ -176,5 +176,5 @@ def test_self_trade_prevention_looks_away_on_demand(
     take(limit_price=D("172.29"), time_in_force="gtc", quantity=D(1))
     exchange.faults.inject("stp_none")
     assert take(side=Side.SELL, limit_price=D("172.29"), quantity=D(1)).status == "filled"
-    assert len(exchange.fills("alice")) == 2
-    assert Oracle(exchange).discrepancies() == ()
+    assert len(exchange.inquiry.fills("alice")) == 2
+    assert ExchangeOracle(exchange).discrepancies() == ()

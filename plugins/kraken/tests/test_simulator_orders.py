@@ -10,18 +10,21 @@ import pytest
 from arbitrade.clock import ReplayClock
 from arbitrade.errors import UsageError
 from arbitrade.models import Side
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
-    Execution,
     LedgerEntry,
+    OrderEvent,
     PairChanged,
     PublicTrade,
 )
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
@@ -30,7 +33,6 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 SECOND = 1_000_000_000
 START = 1_767_603_600 * SECOND
@@ -53,11 +55,13 @@ class Venue:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ReplayClock(START)
-        universe = Universe.load().only([*QUOTES, "DOGE/BTC"])
+        listed = ListedPairs.load().only([*QUOTES, "DOGE/BTC"])
         settings = ExchangeSettings(**settings)  # type: ignore[assignment]
-        self.exchange = Exchange(universe, StillMarket(QUOTES), self.clock, settings)  # type: ignore[arg-type]
-        self.exchange.open_account("alice", {"EUR": D(10_000), "SOL": D(20), "USD": D(5_000)})
-        self.exchange.open_account("bob", {"EUR": D(10_000), "SOL": D(20)}, tier=Tier.STARTER)
+        self.exchange = Exchange(listed, StillMarket(QUOTES), self.clock, settings)  # type: ignore[arg-type]
+        self.exchange.hand.open_account("alice", {"EUR": D(10_000), "SOL": D(20), "USD": D(5_000)})
+        self.exchange.hand.open_account(
+            "bob", {"EUR": D(10_000), "SOL": D(20)}, tier=VerificationTier.STARTER
+        )
         self.events: list[ExchangeEvent] = []
         self.exchange.listen(self.events.append)
 
@@ -72,7 +76,7 @@ class Venue:
         return [
             event.exec_type
             for event in self.events
-            if isinstance(event, Execution) and order_id in (None, event.order.order_id)
+            if isinstance(event, OrderEvent) and order_id in (None, event.order.order_id)
         ]
 
     def refusal(self, **changes: Any) -> str:
@@ -81,10 +85,10 @@ class Venue:
         return str(refused.value)
 
     def open_ids(self, account: str = "alice") -> Sequence[str]:
-        return [order.order_id for order in self.exchange.open_orders(account)]
+        return [order.order_id for order in self.exchange.inquiry.open_orders(account)]
 
     def sound(self) -> None:
-        assert Oracle(self.exchange).discrepancies() == ()
+        assert ExchangeOracle(self.exchange).discrepancies() == ()
 
 
 def order(**changes: Any) -> NewOrder:
@@ -164,7 +168,7 @@ def test_a_price_with_too_many_decimals_names_them(venue: Venue) -> None:
 
 def test_a_price_between_two_coarse_ticks_is_refused(venue: Venue) -> None:
     # Four decimals with a tick of 0.01, as some pairs had in September 2025.
-    venue.exchange.set_pair(SOL, price_decimals=4, tick=D("0.01"))
+    venue.exchange.hand.set_pair(SOL, price_decimals=4, tick=D("0.01"))
     assert venue.refusal(limit_price="150.0010") == "EOrder:Tick size check failed"
     assert venue.add(limit_price="150.0100").order.status == "new"
 
@@ -185,7 +189,7 @@ def test_a_client_id_is_unique_among_open_orders_only(venue: Venue) -> None:
 
 def test_funds_must_cover_the_fee_too(make: Callable[..., Venue]) -> None:
     venue = make()
-    venue.exchange.open_account("carol", {"EUR": D("500")})
+    venue.exchange.hand.open_account("carol", {"EUR": D("500")})
     # 500 / (172.31 × 1.004) = 2.89018610 SOL; one lot more costs 0.00000172 EUR too much.
     assert venue.refusal(account="carol", quantity="2.89018611", limit_price="172.31") == (
         "EOrder:Insufficient funds"
@@ -196,7 +200,7 @@ def test_funds_must_cover_the_fee_too(make: Callable[..., Venue]) -> None:
 
 def test_what_one_order_holds_another_cannot_use(venue: Venue) -> None:
     venue.add(quantity="50", limit_price="150")  # holds 7500 × 1.004 = 7530
-    assert venue.exchange.holdings("alice")["EUR"].held == D("7530")
+    assert venue.exchange.inquiry.holdings("alice")["EUR"].held == D("7530")
     assert venue.refusal(quantity="20", limit_price="150") == "EOrder:Insufficient funds"
 
 
@@ -221,7 +225,7 @@ def test_what_one_order_holds_another_cannot_use(venue: Venue) -> None:
 def test_a_pair_that_is_not_online_takes_only_what_its_state_allows(
     venue: Venue, status: str, changes: dict[str, Any], text: str | None
 ) -> None:
-    venue.exchange.set_pair(SOL, status=status)
+    venue.exchange.hand.set_pair(SOL, status=status)
     assert venue.events == [PairChanged(SOL, is_rescaled=False)]
     if text is None:
         assert venue.add(**changes).order.status == "new"
@@ -232,7 +236,7 @@ def test_a_pair_that_is_not_online_takes_only_what_its_state_allows(
 @pytest.mark.parametrize("state", ["post_only", "cancel_only", "maintenance"])
 def test_the_engine_state_counts_for_every_pair(venue: Venue, state: str) -> None:
     mine = venue.add().order
-    venue.exchange.set_engine(state)
+    venue.exchange.hand.set_engine(state)
     assert EngineChanged(state) in venue.events
     assert venue.refusal().startswith("EService:")
     (row,) = venue.exchange.cancel_orders("alice", [OrderRef(order_id=mine.order_id)])
@@ -240,34 +244,34 @@ def test_the_engine_state_counts_for_every_pair(venue: Venue, state: str) -> Non
 
 
 def test_what_crossed_while_nothing_matched_is_matched_when_the_pair_opens(venue: Venue) -> None:
-    venue.exchange.set_pair(SOL, status="limit_only")
+    venue.exchange.hand.set_pair(SOL, status="limit_only")
     resting = venue.add(limit_price="172.31").order
     assert resting.filled == 0
-    venue.exchange.set_pair(SOL, status="online")
-    after = venue.exchange.order("alice", resting.order_id)
+    venue.exchange.hand.set_pair(SOL, status="online")
+    after = venue.exchange.inquiry.order("alice", resting.order_id)
     assert after is not None
     assert after.status == "filled"
     venue.sound()
 
 
 def test_what_crossed_meanwhile_meets_in_order_of_arrival(venue: Venue) -> None:
-    venue.exchange.set_pair(SOL, status="limit_only")
+    venue.exchange.hand.set_pair(SOL, status="limit_only")
     early = venue.add(limit_price="172.30").order
     venue.pass_s(1)
     late = venue.add("bob", side=Side.SELL, limit_price="172.29").order
-    venue.exchange.set_pair(SOL, status="online")
-    (maker,), (taker,) = venue.exchange.fills("alice"), venue.exchange.fills("bob")
+    venue.exchange.hand.set_pair(SOL, status="online")
+    (maker,), (taker,) = venue.exchange.inquiry.fills("alice"), venue.exchange.inquiry.fills("bob")
     assert (maker.order_id, taker.order_id) == (early.order_id, late.order_id)
     assert (maker.is_maker, taker.is_maker, taker.price) == (True, False, D("172.30"))
     venue.sound()
 
 
 def test_strangers_cannot_trade_where_nothing_matches(venue: Venue) -> None:
-    venue.exchange.set_pair(SOL, status="post_only")
+    venue.exchange.hand.set_pair(SOL, status="post_only")
     with pytest.raises(UsageError, match="post_only"):
-        venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D(1))
+        venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D(1))
     with pytest.raises(UsageError, match="post_only"):
-        venue.exchange.quote_outside(SOL, side=Side.SELL, price=D(170), quantity=D(1))
+        venue.exchange.hand.quote(SOL, side=Side.SELL, price=D(170), quantity=D(1))
 
 
 def test_orders_of_one_pair_are_limited_by_tier(venue: Venue) -> None:
@@ -281,7 +285,7 @@ def test_a_full_counter_refuses_until_it_decayed(venue: Venue) -> None:
     ids = [venue.add("bob", quantity="0.1").order.order_id for _ in range(52)]
     # 52 adds and one cancel of a fresh order make 60 at once.
     venue.exchange.cancel_orders("bob", [OrderRef(order_id=ids.pop())])
-    assert venue.exchange.rate_counter("bob", SOL) == 60
+    assert venue.exchange.inquiry.rate_counter("bob", SOL) == 60
     assert venue.refusal(account="bob", quantity="0.1") == "EOrder:Rate limit exceeded"
     (row,) = venue.exchange.cancel_orders("bob", [OrderRef(order_id=ids[0])])
     assert row.refusal == "EOrder:Rate limit exceeded"
@@ -295,13 +299,13 @@ def test_another_pair_has_its_own_counter_and_the_account_perhaps_one(
     venue = make(domain_limit=D(3))
     for _ in range(3):
         venue.add(quantity="0.1")
-    assert venue.exchange.rate_counter("alice", "SOL/USD") == 0
+    assert venue.exchange.inquiry.rate_counter("alice", "SOL/USD") == 0
     assert venue.refusal(symbol="SOL/USD", quantity="0.1") == "EOrder:Domain rate limit exceeded"
 
 
 def test_an_asset_an_account_may_not_trade_is_refused_by_name(make: Callable[..., Venue]) -> None:
     venue = make(restricted={"DE": ("SOL",)})
-    venue.exchange.open_account("dora", {"EUR": D(100)}, country="DE")
+    venue.exchange.hand.open_account("dora", {"EUR": D(100)}, country="DE")
     assert venue.refusal(account="dora", quantity="0.1") == (
         "EAccount:Invalid permissions:SOL trading restricted for DE."
     )
@@ -332,7 +336,7 @@ def test_a_taker_is_told_pending_new_trade_and_filled_and_the_last_trade_is_part
 ) -> None:
     placed = venue.add(quantity="14.5", limit_price="172.33", time_in_force="ioc")
     assert venue.told() == ["pending_new", "new", "trade", "trade", "filled"]
-    executions = [event for event in venue.events if isinstance(event, Execution)]
+    executions = [event for event in venue.events if isinstance(event, OrderEvent)]
     assert [event.order_status for event in executions] == [
         "pending_new", "new", "partially_filled", "partially_filled", "filled",
     ]  # fmt: skip
@@ -349,16 +353,16 @@ def test_a_trade_brings_two_ledger_rows_after_it_with_one_reference(venue: Venue
     venue.add(quantity="1", limit_price="172.31", time_in_force="ioc")
     kinds = [type(event) for event in venue.events]
     assert kinds == [
-        Execution,
-        Execution,
+        OrderEvent,
+        OrderEvent,
         PublicTrade,
-        Execution,
+        OrderEvent,
         LedgerEntry,
         LedgerEntry,
-        Execution,
+        OrderEvent,
     ]
     first, second = (event for event in venue.events if isinstance(event, LedgerEntry))
-    assert first.reference == second.reference == venue.exchange.fills("alice")[0].exec_id
+    assert first.reference == second.reference == venue.exchange.inquiry.fills("alice")[0].exec_id
     # 172.31 × 0.40 % = 0.68924, at the ledger's four decimals 0.6892.
     assert (first.asset, first.amount, first.fee) == ("EUR", D("-172.31"), D("0.6892"))
     assert (second.asset, second.amount, second.fee) == ("SOL", D(1), D(0))
@@ -368,14 +372,17 @@ def test_what_we_take_is_gone_from_the_book(venue: Venue) -> None:
     venue.add(quantity="14.5", limit_price="172.33", time_in_force="ioc")
     view = venue.exchange.book(SOL, 10)
     assert view.asks[0] == (17233, 28_100_000)  # 0.581 − 0.3
-    assert [fill.quantity for fill in Oracle(venue.exchange).taken(SOL)] == [D("14.2"), D("0.3")]
+    assert [fill.quantity for fill in ExchangeOracle(venue.exchange).taken(SOL)] == [
+        D("14.2"),
+        D("0.3"),
+    ]
 
 
 def test_an_ioc_that_fills_partly_ends_canceled_with_what_it_got(venue: Venue) -> None:
     placed = venue.add(quantity="20", limit_price="172.31", time_in_force="ioc")
     assert venue.told() == ["pending_new", "new", "trade", "canceled"]
     assert (placed.order.status, placed.order.filled) == ("canceled", D("14.2"))
-    assert venue.exchange.holdings("alice")["EUR"].held == 0
+    assert venue.exchange.inquiry.holdings("alice")["EUR"].held == 0
     venue.sound()
 
 
@@ -383,7 +390,7 @@ def test_an_ioc_that_finds_nothing_ends_canceled_with_nothing(venue: Venue) -> N
     placed = venue.add(limit_price="172.30", time_in_force="ioc")
     assert venue.told() == ["pending_new", "new", "canceled"]
     assert (placed.order.status, placed.order.filled) == ("canceled", 0)
-    assert venue.exchange.fills("alice") == ()
+    assert venue.exchange.inquiry.fills("alice") == ()
     venue.sound()
 
 
@@ -402,15 +409,15 @@ def test_a_limit_order_takes_what_it_can_and_rests_with_the_remainder(venue: Ven
     assert (placed.order.status, placed.order.filled) == ("partially_filled", D("14.2"))
     assert venue.exchange.book(SOL, 10).bids[0] == (17232, 80_000_000)
     # Holds 0.8 × 172.32 × 1.004 = 138.407424, rounded up to the ledger.
-    assert venue.exchange.holdings("alice")["EUR"].held == D("138.4075")
+    assert venue.exchange.inquiry.holdings("alice")["EUR"].held == D("138.4075")
     venue.sound()
 
 
 def test_a_market_order_is_protected_five_percent_from_the_best_price(venue: Venue) -> None:
     for price in ("190", "185"):
-        venue.exchange.quote_outside(SOL, side=Side.SELL, price=D(price), quantity=D(5))
+        venue.exchange.hand.quote(SOL, side=Side.SELL, price=D(price), quantity=D(5))
     # Beyond 172.31 × 1.05 = 180.92 nothing is taken.
-    venue.exchange.open_account("rich", {"EUR": D(1_000_000)})
+    venue.exchange.hand.open_account("rich", {"EUR": D(1_000_000)})
     placed = venue.add("rich", order_type="market", limit_price=None, quantity="230")
     assert placed.order.filled == D("224.781")
     assert (placed.order.status, placed.order.reason) == ("canceled", "Market price protection")
@@ -433,7 +440,7 @@ def test_a_market_order_for_an_amount_of_quote_gets_what_it_buys(venue: Venue) -
 
 
 def test_a_market_order_on_an_empty_book_is_canceled(venue: Venue) -> None:
-    venue.exchange.open_account("dog", {"DOGE": D(1000)})
+    venue.exchange.hand.open_account("dog", {"DOGE": D(1000)})
     placed = venue.add("dog", symbol="DOGE/BTC", side=Side.SELL, quantity="100",
                        order_type="market", limit_price=None)  # fmt: skip
     assert (placed.order.status, placed.order.filled) == ("canceled", 0)
@@ -444,10 +451,10 @@ def test_a_market_order_on_an_empty_book_is_canceled(venue: Venue) -> None:
 
 def test_a_resting_order_fills_as_maker_behind_what_was_there_before(venue: Venue) -> None:
     mine = venue.add(quantity="1", limit_price="172.28").order
-    venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D(3))
-    assert venue.exchange.fills("alice") == ()  # three were there before ours
-    venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D("0.4"))
-    (fill,) = venue.exchange.fills("alice")
+    venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D(3))
+    assert venue.exchange.inquiry.fills("alice") == ()  # three were there before ours
+    venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D("0.4"))
+    (fill,) = venue.exchange.inquiry.fills("alice")
     assert (fill.is_maker, fill.quantity, fill.price) == (True, D("0.4"), D("172.28"))
     # Maker fee 0.25 %: 68.912 × 0.0025 = 0.17228.
     assert fill.fee == D("0.17228")
@@ -458,15 +465,15 @@ def test_a_resting_order_fills_as_maker_behind_what_was_there_before(venue: Venu
 def test_a_better_price_comes_before_an_earlier_order(venue: Venue) -> None:
     early = venue.add(quantity="1", limit_price="172.29").order
     better = venue.add("bob", quantity="1", limit_price="172.30").order
-    venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D("1.5"))
-    assert venue.exchange.order("bob", better.order_id).status == "filled"  # type: ignore[union-attr]
-    assert venue.exchange.order("alice", early.order_id).filled == D("0.5")  # type: ignore[union-attr]
+    venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D("1.5"))
+    assert venue.exchange.inquiry.order("bob", better.order_id).status == "filled"  # type: ignore[union-attr]
+    assert venue.exchange.inquiry.order("alice", early.order_id).filled == D("0.5")  # type: ignore[union-attr]
 
 
 def test_a_strangers_quote_that_crosses_fills_our_resting_order_first(venue: Venue) -> None:
     venue.add(quantity="1", limit_price="172.30")
-    venue.exchange.quote_outside(SOL, side=Side.SELL, price=D("172.29"), quantity=D(3))
-    (fill,) = venue.exchange.fills("alice")
+    venue.exchange.hand.quote(SOL, side=Side.SELL, price=D("172.29"), quantity=D(3))
+    (fill,) = venue.exchange.inquiry.fills("alice")
     assert fill.price == D("172.30")
     assert venue.exchange.book(SOL, 10).asks[0] == (17229, 200_000_000)
     venue.sound()
@@ -475,7 +482,7 @@ def test_a_strangers_quote_that_crosses_fills_our_resting_order_first(venue: Ven
 def test_two_accounts_trade_with_each_other_under_one_trade_id(venue: Venue) -> None:
     venue.add(quantity="1", limit_price="172.30")
     venue.add("bob", side=Side.SELL, quantity="1", limit_price="172.30", time_in_force="ioc")
-    (maker,), (taker,) = venue.exchange.fills("alice"), venue.exchange.fills("bob")
+    (maker,), (taker,) = venue.exchange.inquiry.fills("alice"), venue.exchange.inquiry.fills("bob")
     assert maker.trade_id == taker.trade_id
     assert maker.exec_id != taker.exec_id
     assert (maker.is_maker, taker.is_maker) == (True, False)
@@ -496,10 +503,10 @@ def test_an_account_never_trades_with_itself(
 ) -> None:
     resting = venue.add(quantity="1", limit_price="172.29").order
     arriving = venue.add(side=Side.SELL, quantity="1", limit_price="172.28", stp_type=stp_type)
-    after = venue.exchange.order("alice", resting.order_id)
+    after = venue.exchange.inquiry.order("alice", resting.order_id)
     assert after is not None
     assert (after.status, arriving.order.status) == (old, new)
-    assert all(fill.price == D("172.28") for fill in venue.exchange.fills("alice"))
+    assert all(fill.price == D("172.28") for fill in venue.exchange.inquiry.fills("alice"))
     venue.sound()
 
 
@@ -512,11 +519,11 @@ def test_a_fok_order_that_would_meet_its_own_account_takes_nothing(venue: Venue)
 
 def test_a_far_order_of_ours_does_not_pull_the_book_after_it() -> None:
     exchange = Exchange(
-        Universe.load().only([SOL]),
+        ListedPairs.load().only([SOL]),
         GeneratedMarket(GeneratedMarketSettings(seed=2)),
         ReplayClock(START),
     )
-    exchange.open_account("alice", {"EUR": D(1000)})
+    exchange.hand.open_account("alice", {"EUR": D(1000)})
     exchange.add_order("alice", order(limit_price="1"))
     for _ in range(3_000):
         exchange.step()
@@ -532,7 +539,7 @@ def test_a_gtd_order_expires_on_its_own_and_costs_no_points(venue: Venue) -> Non
     assert venue.open_ids() == [mine.order_id]
     venue.pass_s(0.1)
     assert venue.told(mine.order_id)[-1] == "expired"
-    assert venue.exchange.rate_counter("alice", SOL) == 0
+    assert venue.exchange.inquiry.rate_counter("alice", SOL) == 0
     venue.sound()
 
 
@@ -551,9 +558,9 @@ def test_an_amend_keeps_the_id_and_quantity_down_keeps_the_place(venue: Venue) -
     amended = amend(venue, mine.order_id, quantity=D(1))
     assert amended.order.order_id == mine.order_id
     assert amended.order.amended
-    venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D("1.5"))
-    assert [fill.quantity for fill in venue.exchange.fills("alice")] == [D(1)]
-    assert [fill.quantity for fill in venue.exchange.fills("bob")] == [D("0.5")]
+    venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D("1.5"))
+    assert [fill.quantity for fill in venue.exchange.inquiry.fills("alice")] == [D(1)]
+    assert [fill.quantity for fill in venue.exchange.inquiry.fills("bob")] == [D("0.5")]
     assert venue.told(mine.order_id) == ["pending_new", "new", "amended", "trade", "filled"]
     venue.sound()
 
@@ -565,9 +572,9 @@ def test_more_quantity_or_another_price_goes_to_the_back(
     mine = venue.add(quantity="2", limit_price="172.29").order
     venue.add("bob", quantity="2", limit_price=str(changes.get("limit_price", "172.29")))
     amend(venue, mine.order_id, **changes)
-    venue.exchange.trade_outside(SOL, side=Side.SELL, quantity=D("1.5"))
-    assert venue.exchange.fills("alice") == ()
-    assert len(venue.exchange.fills("bob")) == 1
+    venue.exchange.hand.trade(SOL, side=Side.SELL, quantity=D("1.5"))
+    assert venue.exchange.inquiry.fills("alice") == ()
+    assert len(venue.exchange.inquiry.fills("bob")) == 1
     venue.sound()
 
 
@@ -584,7 +591,7 @@ def test_an_amend_below_what_filled_cancels_the_rest(venue: Venue) -> None:
     ended = amend(venue, mine.order_id, quantity=D(10)).order
     assert (ended.status, ended.filled) == ("canceled", D("14.2"))
     # An add, and the cancel of a fresh order instead of an amend.
-    assert venue.exchange.rate_counter("alice", SOL) == 1 + 8
+    assert venue.exchange.inquiry.rate_counter("alice", SOL) == 1 + 8
     venue.sound()
 
 
@@ -596,7 +603,7 @@ def test_an_amend_is_refused_when_it_changes_nothing_or_funds_lack(venue: Venue)
         amend(venue, mine.order_id, quantity=D(200))
     with pytest.raises(VenueRefusal, match="EOrder:Unknown order"):
         amend(venue, "OAAAAA-AAAAA-AAAAAA", quantity=D(3))
-    assert venue.exchange.holdings("alice")["EUR"].held == D("301.2")
+    assert venue.exchange.inquiry.holdings("alice")["EUR"].held == D("301.2")
     venue.sound()
 
 
@@ -608,7 +615,7 @@ def test_an_edit_gives_a_new_order_and_ends_the_old_one(venue: Venue) -> None:
     assert placed.order is not None
     assert placed.order.replaces == mine.order_id != placed.order.order_id
     assert venue.open_ids() == [placed.order.order_id]
-    assert venue.exchange.rate_counter("alice", SOL) == 1 + 1 + 6
+    assert venue.exchange.inquiry.rate_counter("alice", SOL) == 1 + 1 + 6
     named = venue.add(client_id="named").order
     with pytest.raises(VenueRefusal, match="EGeneral:Invalid arguments:cl_ord_id"):
         venue.exchange.edit_order(
@@ -681,7 +688,7 @@ def test_a_refusal_of_the_engine_concerns_one_row(venue: Venue) -> None:
     assert [row.refusal for row in rows] == [None, "EOrder:Insufficient funds", None]
     assert [row.order is None for row in rows] == [False, True, False]
     assert len(venue.open_ids()) == 2
-    assert venue.exchange.rate_counter("alice", SOL) == D("1.5")
+    assert venue.exchange.inquiry.rate_counter("alice", SOL) == D("1.5")
     venue.sound()
 
 
@@ -722,10 +729,10 @@ def test_arming_again_moves_the_switch_and_zero_disarms(venue: Venue) -> None:
 def test_a_switch_that_ran_out_in_maintenance_fires_when_the_engine_returns(venue: Venue) -> None:
     venue.add()
     venue.exchange.cancel_all_after("alice", 10)
-    venue.exchange.set_engine("maintenance")
+    venue.exchange.hand.set_engine("maintenance")
     venue.pass_s(60)
     assert len(venue.open_ids()) == 1
-    venue.exchange.set_engine("cancel_only")
+    venue.exchange.hand.set_engine("cancel_only")
     venue.pass_s(0)
     assert venue.open_ids() == []
 
@@ -734,36 +741,36 @@ def test_a_switch_that_ran_out_in_maintenance_fires_when_the_engine_returns(venu
 
 
 def test_movements_from_outside_are_told_and_booked(venue: Venue) -> None:
-    row = venue.exchange.deposit("alice", "EUR", D("12.5"))
+    row = venue.exchange.hand.deposit("alice", "EUR", D("12.5"))
     assert (row.kind, row.balance) == ("deposit", D("10012.5"))
-    venue.exchange.withdraw("alice", "EUR", D(100), D("0.09"))
+    venue.exchange.hand.withdraw("alice", "EUR", D(100), D("0.09"))
     with pytest.raises(VenueRefusal, match="EFunding:Insufficient funds"):
-        venue.exchange.withdraw("alice", "EUR", D(10_000))
-    venue.exchange.deposit("alice", "SOL", D(2), "staking", wallet="flexible")
-    assert venue.exchange.holdings("alice")["SOL"].earning == 2
-    assert venue.exchange.holdings("alice")["SOL"].total == 20
+        venue.exchange.hand.withdraw("alice", "EUR", D(10_000))
+    venue.exchange.hand.deposit("alice", "SOL", D(2), "staking", wallet="flexible")
+    assert venue.exchange.inquiry.holdings("alice")["SOL"].earning == 2
+    assert venue.exchange.inquiry.holdings("alice")["SOL"].total == 20
     assert len([event for event in venue.events if isinstance(event, LedgerEntry)]) == 3
     venue.sound()
 
 
 def test_amounts_no_ledger_could_hold_are_refused(venue: Venue) -> None:
     with pytest.raises(UsageError, match="4 decimals"):
-        venue.exchange.deposit("alice", "EUR", D("0.00001"))
+        venue.exchange.hand.deposit("alice", "EUR", D("0.00001"))
     with pytest.raises(UsageError, match="not listed"):
-        venue.exchange.deposit("alice", "XBT", D(1))
+        venue.exchange.hand.deposit("alice", "XBT", D(1))
     with pytest.raises(UsageError, match="open already"):
-        venue.exchange.open_account("alice")
+        venue.exchange.hand.open_account("alice")
 
 
 def test_identifiers_have_the_venues_shapes(venue: Venue) -> None:
     placed = venue.add(quantity="1", limit_price="172.31", time_in_force="ioc").order
-    fill = venue.exchange.fills("alice")[0]
+    fill = venue.exchange.inquiry.fills("alice")[0]
     for name, first in ((placed.order_id, "O"), (fill.exec_id, "T"), (fill.ledger_ids[0], "L")):
         assert [len(part) for part in name.split("-")] == [6, 5, 6]
         assert name.startswith(first)
         assert name.replace("-", "").isalnum()
         assert name.isupper()
-    key = venue.exchange.make_key("alice")
-    assert venue.exchange.find_key(key.key) is key
+    key = venue.exchange.accounts.make_key("alice")
+    assert venue.exchange.accounts.find_key(key.key) is key
     assert "withdraw-funds" not in key.permissions
     assert key.secret not in repr(key)

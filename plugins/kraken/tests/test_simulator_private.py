@@ -12,7 +12,7 @@ import pytest
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, calling, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -147,7 +147,7 @@ async def test_balances_tell_wallets_at_ledger_precision():
         assert rows["EUR"]["wallets"] == [
             {"type": "spot", "id": "main", "balance": Decimal("100000.0000")}
         ]
-        at.running.exchange.deposit("main", "EUR", Decimal("5.5"))
+        at.running.exchange.hand.deposit("main", "EUR", Decimal("5.5"))
         update = await at.probe.update("balances", "update")
         (row,) = update["data"]
         assert (row["type"], row["asset"], str(row["amount"])) == ("deposit", "EUR", "5.5000")
@@ -247,7 +247,7 @@ async def test_a_resting_order_is_filled_as_maker_when_somebody_hits_it():
             price = at.price("sell")
         await at.add(limit_price=price, cl_ord_id="bid")
         await at.executions("new")
-        at.running.exchange.trade_outside("SOL/EUR", side=Side.SELL, quantity=Decimal(5000))
+        at.running.exchange.hand.trade("SOL/EUR", side=Side.SELL, quantity=Decimal(5000))
         rows = await at.executions("filled")
         assert {row["liquidity_ind"] for row in rows if row["exec_type"] == "trade"} == {"m"}
         assert sum(row["last_qty"] for row in rows if row["exec_type"] == "trade") == Decimal("0.5")
@@ -258,7 +258,7 @@ async def test_validation_places_nothing_and_names_no_order():
         answer = await at.add(validate=True)
         assert answer["success"]
         assert answer["result"]["order_id"] == ""
-        assert not at.running.exchange.open_orders("main")
+        assert not at.running.exchange.inquiry.open_orders("main")
 
 
 async def test_executions_may_overtake_the_acknowledgement():
@@ -326,7 +326,7 @@ async def test_a_wrong_order_is_refused(changes: dict[str, object], text: str | 
         assert isinstance(answer["error"], str)
         assert text is None or answer["error"] == text
         assert "result" not in answer
-        assert not at.running.exchange.open_orders("main")
+        assert not at.running.exchange.inquiry.open_orders("main")
         assert (await at.probe.ask("ping"))["method"] == "pong"
 
 
@@ -368,11 +368,11 @@ async def test_a_post_only_order_that_would_take_does_not():
 async def test_a_pair_or_engine_that_is_not_online_refuses_orders(status: str, text: str):
     async with desk() as at:
         await at.add(cl_ord_id="before")
-        at.running.exchange.set_pair("SOL/EUR", status=status)
+        at.running.exchange.hand.set_pair("SOL/EUR", status=status)
         assert (await at.add())["error"] == text
         assert (await at.ask("cancel_order", cl_ord_id=["before"]))["success"]
-        at.running.exchange.set_pair("SOL/EUR", status="online")
-        at.running.exchange.set_engine(status)
+        at.running.exchange.hand.set_pair("SOL/EUR", status="online")
+        at.running.exchange.hand.set_engine(status)
         assert (await at.add())["error"] == text
 
 
@@ -418,7 +418,7 @@ async def test_an_order_does_not_trade_with_another_of_the_account():
         )  # fmt: skip
         rows = await at.executions("canceled")
         assert rows[-1]["cl_ord_id"] == "newest"
-        assert [order.client_id for order in exchange.open_orders("main")] == ["mine"]
+        assert [order.client_id for order in exchange.inquiry.open_orders("main")] == ["mine"]
 
 
 async def test_a_market_order_stops_where_the_price_protection_is():
@@ -459,7 +459,7 @@ async def test_an_edit_replaces_the_order():
         )
         assert answer["result"]["original_order_id"] == placed
         assert answer["result"]["order_id"] != placed
-        (order,) = at.running.exchange.open_orders("main")
+        (order,) = at.running.exchange.inquiry.open_orders("main")
         assert order.order_id == answer["result"]["order_id"]
 
 
@@ -512,7 +512,7 @@ async def test_a_batch_answers_row_by_row():
         assert "order_id" in second
         assert third["error"] == "EOrder:Insufficient funds"
         assert answer["success"] is False
-        assert len(at.running.exchange.open_orders("main")) == 2
+        assert len(at.running.exchange.inquiry.open_orders("main")) == 2
 
 
 async def test_one_invalid_order_rejects_the_whole_batch():
@@ -528,7 +528,7 @@ async def test_one_invalid_order_rejects_the_whole_batch():
             answer = await at.ask("batch_add", symbol="SOL/EUR", orders=orders)
             assert answer["success"] is False
             assert answer.get("result") is None
-        assert not at.running.exchange.open_orders("main")
+        assert not at.running.exchange.inquiry.open_orders("main")
 
 
 @pytest.mark.parametrize("shape", ["result", "top_level"])
@@ -556,14 +556,14 @@ async def test_the_dead_mans_switch_cancels_everything_once_and_then_is_off():
         await at.executions("new")
         at.running.clock.forward(59 * SECOND_NS)
         await at.probe.settle()
-        assert len(at.running.exchange.open_orders("main")) == 1
+        assert len(at.running.exchange.inquiry.open_orders("main")) == 1
         at.running.clock.forward(2 * SECOND_NS)
         rows = await at.executions("canceled")
         assert rows[-1]["cl_ord_id"] == "a"
         await at.add(cl_ord_id="b")
         at.running.clock.forward(300 * SECOND_NS)
         await at.probe.settle()
-        assert len(at.running.exchange.open_orders("main")) == 1
+        assert len(at.running.exchange.inquiry.open_orders("main")) == 1
         off = await at.ask("cancel_all_orders_after", timeout=0)
         assert off["result"]["triggerTime"] == "0"
 
@@ -616,7 +616,7 @@ async def test_an_order_can_be_taken_and_its_acknowledgement_lost():
         assert (await at.executions("new"))[-1]["cl_ord_id"] == "quiet"
         await at.probe.settle()
         assert not [f for f in at.probe.frames if f.get("method") == "add_order"]
-        assert len(at.running.exchange.open_orders("main")) == 1
+        assert len(at.running.exchange.inquiry.open_orders("main")) == 1
 
 
 async def test_a_request_can_be_lost():
@@ -628,7 +628,7 @@ async def test_a_request_can_be_lost():
         )  # fmt: skip
         await at.probe.settle()
         assert not [f for f in at.probe.frames if f.get("method") == "add_order"]
-        assert not at.running.exchange.open_orders("main")
+        assert not at.running.exchange.inquiry.open_orders("main")
 
 
 @pytest.mark.parametrize("text", ["EService:Busy", "EService:Unavailable"])
@@ -637,7 +637,9 @@ async def test_the_venue_can_say_busy_after_it_took_the_order(text: str):
         at.running.faults.inject("busy_after", method="add_order", text=text)
         answer = await at.add(cl_ord_id="taken")
         assert answer["error"] == text
-        assert [order.client_id for order in at.running.exchange.open_orders("main")] == ["taken"]
+        assert [order.client_id for order in at.running.exchange.inquiry.open_orders("main")] == [
+            "taken"
+        ]
 
 
 async def test_executions_can_be_late_swapped_twice_or_missing():
@@ -677,7 +679,9 @@ async def test_an_answer_can_be_slow():
 
 async def test_a_key_without_the_permission_may_not_trade():
     async with desk(subscribe=False) as at:
-        weak = at.running.exchange.make_key("main", ["create-ws-token", "query-open-trades"])
+        weak = at.running.exchange.accounts.make_key(
+            "main", ["create-ws-token", "query-open-trades"]
+        )
         async with calling(at.running.rest, weak.key, weak.secret) as rest:
             token = (await rest.private("GetWebSocketsToken"))["result"]["token"]
         answer = await at.probe.ask("cancel_all", token=token)
@@ -686,8 +690,8 @@ async def test_a_key_without_the_permission_may_not_trade():
 
 async def test_accounts_do_not_see_each_other():
     async with desk() as at:
-        at.running.exchange.open_account("other", {"EUR": Decimal(1000)})
-        key = at.running.exchange.make_key("other")
+        at.running.exchange.hand.open_account("other", {"EUR": Decimal(1000)})
+        key = at.running.exchange.accounts.make_key("other")
         async with (
             calling(at.running.rest, key.key, key.secret) as rest,
             probing(at.running.ws_auth) as probe,

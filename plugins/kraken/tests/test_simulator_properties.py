@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.book import Ladder
-from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, LedgerEntry
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarket, GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.book import QueuedSide
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, LedgerEntry, OrderEvent
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
+from arbitrade_kraken.simulator.exchange.generated import GeneratedMarket
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
@@ -26,7 +29,6 @@ from arbitrade_kraken.simulator.exchange.orders import (
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.exchange.rounding import to_nearest
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 START = 1_767_603_600_000_000_000
 SYMBOLS = ("SOL/USD", "SOL/EUR", "EUR/USD")
@@ -45,15 +47,17 @@ class Crowd:
             GeneratedMarketSettings(seed=seed, volatility=2e-4, trade_share=0.3, liquidity=0.02)
         )
         self.exchange = Exchange(
-            Universe.load().only(SYMBOLS),
+            ListedPairs.load().only(SYMBOLS),
             market,
             self.clock,
             ExchangeSettings(seed=seed, **rules),  # type: ignore[arg-type]
         )
         self.events: list[ExchangeEvent] = []
         self.exchange.listen(self.events.append)
-        self.exchange.open_account("alice", BIG, tier=Tier.PRO, volume=D(10_000_000))
-        self.exchange.open_account("bob", SMALL, tier=Tier.PRO)
+        self.exchange.hand.open_account(
+            "alice", BIG, tier=VerificationTier.PRO, volume=D(10_000_000)
+        )
+        self.exchange.hand.open_account("bob", SMALL, tier=VerificationTier.PRO)
 
     def act(self) -> None:
         acts: list[Callable[[str], object]] = [
@@ -98,7 +102,7 @@ class Crowd:
         self.exchange.add_batch(account, [o for o in orders if o.symbol == orders[0].symbol])
 
     def some_order(self, account: str) -> Order:
-        standing = self.exchange.open_orders(account)
+        standing = self.exchange.inquiry.open_orders(account)
         if not standing:
             raise VenueRefusal("nothing stands")
         return self.random.choice(standing)
@@ -134,15 +138,15 @@ class Crowd:
 
     def state(self, account: str) -> None:
         states = ("online", "online", "limit_only", "post_only", "cancel_only", "reduce_only")
-        self.exchange.set_pair(self.random.choice(SYMBOLS), status=self.random.choice(states))
+        self.exchange.hand.set_pair(self.random.choice(SYMBOLS), status=self.random.choice(states))
         engines = ("online", "online", "online", "post_only", "maintenance")
-        self.exchange.set_engine(self.random.choice(engines))
+        self.exchange.hand.set_engine(self.random.choice(engines))
 
     def outside(self, account: str) -> None:
         if self.random.random() < 0.5:
-            self.exchange.deposit(account, "USD", D("12.3456"))
+            self.exchange.hand.deposit(account, "USD", D("12.3456"))
         else:
-            self.exchange.withdraw(account, "EUR", D("0.5"), D("0.0100"))
+            self.exchange.hand.withdraw(account, "EUR", D("0.5"), D("0.0100"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -152,12 +156,12 @@ def test_money_is_conserved_to_the_last_digit_and_nothing_goes_negative(
 ) -> None:
     """Per asset: deposits − withdrawals + Σ trades − Σ fees = balance; held and free are ≥ 0."""
     crowd = Crowd(seed, ledger_rounding=rounding, fee_rounding=rounding)
-    oracle = Oracle(crowd.exchange)
+    oracle = ExchangeOracle(crowd.exchange)
     for _ in range(60):
         crowd.act()
         assert oracle.discrepancies() == ()
     told = [event for event in crowd.events if isinstance(event, LedgerEntry)]
-    booked = [row for name in ACCOUNTS for row in crowd.exchange.ledger(name)]
+    booked = [row for name in ACCOUNTS for row in crowd.exchange.inquiry.ledger(name)]
     assert sorted(row.ledger_id for row in told) == sorted(row.ledger_id for row in booked)
 
 
@@ -169,7 +173,7 @@ def test_between_accounts_what_one_pays_in_a_trade_the_other_gets(seed: int) -> 
         crowd.act()
     by_trade: dict[tuple[str, int], list[tuple[str, D, D]]] = {}
     for name in ACCOUNTS:
-        for fill in crowd.exchange.fills(name):
+        for fill in crowd.exchange.inquiry.fills(name):
             row = (fill.side.value, fill.quantity, fill.cost)
             by_trade.setdefault((fill.symbol, fill.trade_id), []).append(row)
     for rows in by_trade.values():
@@ -184,9 +188,9 @@ def test_events_of_an_order_come_in_the_only_order_they_can(seed: int) -> None:
     crowd = Crowd(seed)
     for _ in range(80):
         crowd.act()
-    stories: dict[str, list[Execution]] = {}
+    stories: dict[str, list[OrderEvent]] = {}
     for event in crowd.events:
-        if isinstance(event, Execution):
+        if isinstance(event, OrderEvent):
             stories.setdefault(event.order.order_id, []).append(event)
     for story in stories.values():
         kinds = [event.exec_type for event in story]
@@ -228,7 +232,7 @@ def test_price_comes_before_time_and_time_before_nothing(
     arrivals: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     """Orders and strangers queue; a taker meets the best price first, there the oldest."""
-    ladder = Ladder(1)
+    ladder = QueuedSide(1)
     expected: list[tuple[int, int, int]] = []
     for place, (offset, lots) in enumerate(arrivals):
         key = 100 + offset
@@ -257,7 +261,7 @@ def test_price_comes_before_time_and_time_before_nothing(
 def test_a_stranger_never_takes_our_place_in_the_queue(
     changes: list[tuple[int, int]], ours: int
 ) -> None:
-    ladder = Ladder(-1)
+    ladder = QueuedSide(-1)
     ladder.put(-50, 7)
     order = _order("mine")
     ladder.queue(-50, order, ours)
@@ -317,4 +321,4 @@ def test_copies_handed_out_change_nothing_at_the_exchange() -> None:
     placed = crowd.exchange.add_order("alice", request).order
     assert placed is not None
     placed.status = "filled"
-    assert crowd.exchange.open_orders("alice")[0].status == "new"
+    assert crowd.exchange.inquiry.open_orders("alice")[0].status == "new"

@@ -12,7 +12,7 @@ import pytest
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import SocketProbe, probing
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
@@ -283,7 +283,7 @@ async def test_a_change_of_precision_arrives_while_the_book_is_subscribed():
         old = follow(running, "ETH/BTC", 10)
         assert old.apply(await subscribed(probe, "ETH/BTC"))
         decimals = running.exchange.pair("ETH/BTC").price_decimals
-        running.exchange.set_pair("ETH/BTC", price_decimals=decimals + 1)
+        running.exchange.hand.set_pair("ETH/BTC", price_decimals=decimals + 1)
         update = await probe.update("instrument", "update")
         assert update["data"]["assets"] == []
         (row,) = update["data"]["pairs"]
@@ -310,7 +310,7 @@ async def test_a_change_of_precision_arrives_while_the_book_is_subscribed():
 async def test_a_pairs_status_changes_through_the_instrument_channel(status: str):
     async with simulator() as running, probing(running.ws) as probe:
         await probe.ask("subscribe", channel="instrument")
-        running.exchange.set_pair("SOL/EUR", status=status)
+        running.exchange.hand.set_pair("SOL/EUR", status=status)
         update = await probe.update("instrument", "update")
         assert update["data"]["pairs"][0]["status"] == status
 
@@ -324,7 +324,7 @@ async def test_the_engines_status_reaches_every_socket():
         for probe in (public, private):
             await probe.update("status")
         for state in ("maintenance", "cancel_only", "post_only", "online"):
-            running.exchange.set_engine(state)
+            running.exchange.hand.set_engine(state)
             for probe in (public, private):
                 assert (await probe.update("status"))["data"][0]["system"] == state
 
@@ -337,7 +337,7 @@ async def test_trades_are_told_as_the_takers_and_counted_per_pair():
         answer = await probe.ask("subscribe", channel="trade", symbol=["SOL/EUR"])
         assert answer["result"] == {"channel": "trade", "symbol": "SOL/EUR", "snapshot": False}
         for _ in range(2):
-            running.exchange.trade_outside("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
+            running.exchange.hand.trade("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
         rows = [(await probe.update("trade"))["data"][0] for _ in range(2)]
         assert {row["side"] for row in rows} == {"buy"}
         assert {row["ord_type"] for row in rows} == {"market"}
@@ -355,7 +355,7 @@ async def test_a_ticker_follows_trades_or_the_best_prices():
         await probe.ask("subscribe", channel="ticker", symbol=["SOL/EUR"])
         first = (await probe.update("ticker", "snapshot"))["data"][0]
         assert first["bid"] < first["ask"]
-        running.exchange.trade_outside("SOL/EUR", side=Side.SELL, quantity=Decimal("0.5"))
+        running.exchange.hand.trade("SOL/EUR", side=Side.SELL, quantity=Decimal("0.5"))
         after = (await probe.update("ticker", "update"))["data"][0]
         assert after["trades"] >= 1
         assert after["last"] == first["bid"]
@@ -370,12 +370,12 @@ async def test_a_ticker_follows_trades_or_the_best_prices():
 
 async def test_candles_carry_both_times_and_the_last_one_is_still_forming():
     async with simulator() as running, probing(running.ws) as probe:
-        running.exchange.trade_outside("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
+        running.exchange.hand.trade("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
         running.clock.forward(60_000_000_000)
         answer = await probe.ask("subscribe", channel="ohlc", symbol=["SOL/EUR"], interval=1)
         assert answer["result"]["warnings"] == ["timestamp is deprecated, use interval_begin"]
         await probe.update("ohlc", "snapshot")
-        running.exchange.trade_outside("SOL/EUR", side=Side.BUY, quantity=Decimal("0.25"))
+        running.exchange.hand.trade("SOL/EUR", side=Side.BUY, quantity=Decimal("0.25"))
         update = await probe.update("ohlc", "update")
         assert update["timestamp"].endswith("Z")
         (row,) = update["data"]

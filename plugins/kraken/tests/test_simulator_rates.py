@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from arbitrade.clock import ReplayClock
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.keys import ApiKey, Tier
+from arbitrade_kraken.simulator.exchange.keys import ApiKey, VerificationTier
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
@@ -20,21 +21,20 @@ from arbitrade_kraken.simulator.exchange.orders import (
 from arbitrade_kraken.simulator.exchange.rates import (
     LIMITS,
     CallCounters,
-    Counter,
+    DecayingCounter,
     amend_points,
     cancel_points,
     edit_points,
 )
 from arbitrade_kraken.simulator.exchange.still import StillMarket
-from arbitrade_kraken.simulator.exchange.universe import Universe
 
 SECOND = 1_000_000_000
 SYMBOL = "BTC/USD"
 
 
-def make(tier: Tier) -> Exchange:
-    exchange = Exchange(Universe.load().only([SYMBOL]), StillMarket(), ReplayClock(SECOND))
-    exchange.open_account("alice", {"USD": D(100_000)}, tier=tier)
+def make(tier: VerificationTier) -> Exchange:
+    exchange = Exchange(ListedPairs.load().only([SYMBOL]), StillMarket(), ReplayClock(SECOND))
+    exchange.hand.open_account("alice", {"USD": D(100_000)}, tier=tier)
     return exchange
 
 
@@ -64,14 +64,14 @@ def test_points_follow_the_age_of_the_order(
 
 
 def test_add_amend_after_seven_and_cancel_after_another_36_seconds_add_eight() -> None:
-    exchange = make(Tier.INTERMEDIATE)
+    exchange = make(VerificationTier.INTERMEDIATE)
     points = D(0)
 
     def charged(before: D) -> D:
-        return exchange.rate_counter("alice", SYMBOL) - before
+        return exchange.inquiry.rate_counter("alice", SYMBOL) - before
 
     def now() -> D:
-        return exchange.rate_counter("alice", SYMBOL)
+        return exchange.inquiry.rate_counter("alice", SYMBOL)
 
     before = now()
     ref = add(exchange)
@@ -88,23 +88,23 @@ def test_add_amend_after_seven_and_cancel_after_another_36_seconds_add_eight() -
 
 
 def test_fifty_adds_at_once_decay_to_26_6_in_ten_seconds_on_intermediate() -> None:
-    exchange = make(Tier.INTERMEDIATE)
+    exchange = make(VerificationTier.INTERMEDIATE)
     for _ in range(50):
         add(exchange)
     wait(exchange, 10)
-    assert exchange.rate_counter("alice", SYMBOL) == D("26.6")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("26.6")
 
 
 @pytest.mark.parametrize(
     ("tier", "threshold", "decay", "open_orders"),
     [
-        (Tier.STARTER, 60, "1.00", 60),
-        (Tier.INTERMEDIATE, 125, "2.34", 80),
-        (Tier.PRO, 180, "3.75", 225),
+        (VerificationTier.STARTER, 60, "1.00", 60),
+        (VerificationTier.INTERMEDIATE, 125, "2.34", 80),
+        (VerificationTier.PRO, 180, "3.75", 225),
     ],
 )
 def test_tiers_have_the_published_limits(
-    tier: Tier, threshold: int, decay: str, open_orders: int
+    tier: VerificationTier, threshold: int, decay: str, open_orders: int
 ) -> None:
     limits = LIMITS[tier]
     assert (limits.threshold, limits.decay, limits.open_orders) == (
@@ -112,36 +112,36 @@ def test_tiers_have_the_published_limits(
         D(decay),
         open_orders,
     )
-    assert make(tier).account("alice").max_rate_count == threshold
+    assert make(tier).accounts.get("alice").max_rate_count == threshold
 
 
 def test_the_fixed_point_is_charged_even_if_validation_fails() -> None:
-    exchange = make(Tier.STARTER)
+    exchange = make(VerificationTier.STARTER)
     bad = NewOrder(symbol=SYMBOL, side=Side.BUY, quantity=D("0.00001"), limit_price=D(50_000))
     with pytest.raises(VenueRefusal):
         exchange.add_order("alice", bad)
-    assert exchange.rate_counter("alice", SYMBOL) == 1
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1
 
 
 def test_batches_cost_half_a_point_an_order_and_their_cancel_the_sum() -> None:
-    exchange = make(Tier.INTERMEDIATE)
+    exchange = make(VerificationTier.INTERMEDIATE)
     order = NewOrder(symbol=SYMBOL, side=Side.BUY, quantity=D("0.001"), limit_price=D(50_000))
     rows = exchange.add_batch("alice", [order] * 15)
-    assert exchange.rate_counter("alice", SYMBOL) == D("7.5")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("7.5")
     refs = [OrderRef(order_id=row.order.order_id) for row in rows if row.order]
     # 7.5 + 15 × 8 = 127.5 is over 125 and is carried out all the same.
     assert exchange.cancel_batch("alice", refs) == 15
-    assert exchange.rate_counter("alice", SYMBOL) == D("127.5")
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == D("127.5")
 
 
 def test_an_amend_makes_an_order_young_again_and_an_edit_costs_more() -> None:
-    exchange = make(Tier.PRO)
+    exchange = make(VerificationTier.PRO)
     ref = add(exchange)
     wait(exchange, 400)
     exchange.amend_order("alice", Amendment(ref=ref, quantity=D("0.002")))
-    assert exchange.rate_counter("alice", SYMBOL) == 1
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1
     edited = exchange.edit_order("alice", Edit(ref=ref, symbol=SYMBOL, quantity=D("0.003")))
-    assert exchange.rate_counter("alice", SYMBOL) == 1 + 1 + 6
+    assert exchange.inquiry.rate_counter("alice", SYMBOL) == 1 + 1 + 6
     assert edited.order is not None
 
 
@@ -153,7 +153,7 @@ def test_a_counter_is_never_negative_and_decays_evenly(
     steps: list[tuple[int, int]], limits: object
 ) -> None:
     decay = limits.decay  # type: ignore[attr-defined]
-    counter, now, expected = Counter(decay), 0, D(0)
+    counter, now, expected = DecayingCounter(decay), 0, D(0)
     for points, passed in steps:
         now += passed
         expected = max(D(0), expected - decay * passed / SECOND) + points
@@ -164,10 +164,14 @@ def test_a_counter_is_never_negative_and_decays_evenly(
 
 @pytest.mark.parametrize(
     ("tier", "calls", "decay"),
-    [(Tier.STARTER, 15, 0.33), (Tier.INTERMEDIATE, 20, 0.5), (Tier.PRO, 20, 1)],
+    [
+        (VerificationTier.STARTER, 15, 0.33),
+        (VerificationTier.INTERMEDIATE, 20, 0.5),
+        (VerificationTier.PRO, 20, 1),
+    ],
 )
 def test_rest_calls_are_counted_a_key_and_calling_on_prolongs_it(
-    tier: Tier, calls: int, decay: float
+    tier: VerificationTier, calls: int, decay: float
 ) -> None:
     clock = ReplayClock(SECOND)
     counters = CallCounters(clock)

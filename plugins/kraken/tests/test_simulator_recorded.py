@@ -13,10 +13,10 @@ from arbitrade.models import Side
 from arbitrade.synthetic import MarketSettings, SyntheticMarket
 from arbitrade_kraken.simulator.exchange.events import BookChanged, ExchangeEvent
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import NewOrder
-from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, recorded_pairs
 
 START = 1_767_603_600_000_000_000
 
@@ -27,9 +27,9 @@ def synthetic() -> Sequence[bytes]:
 
 
 def play(frames: Sequence[bytes], *, is_endless: bool = False) -> Exchange:
-    universe = universe_of(frames, Universe.load())
+    listed = recorded_pairs(frames, ListedPairs.load())
     market = RecordedMarket(frames, is_endless=is_endless)
-    return Exchange(universe, market, ReplayClock(START))
+    return Exchange(listed, market, ReplayClock(START))
 
 
 def entries(frames: Sequence[bytes]) -> list[dict[str, object]]:
@@ -40,7 +40,7 @@ def entries(frames: Sequence[bytes]) -> list[dict[str, object]]:
 def test_untouched_the_books_are_those_of_the_recording_with_its_checksums() -> None:
     frames = synthetic()
     exchange = play(frames)
-    assert len(exchange.universe.pairs) == 6
+    assert len(exchange.listed.pairs) == 6
     for entry in entries(frames):
         exchange.step()
         symbol = entry["symbol"]
@@ -58,7 +58,7 @@ def test_subscribers_of_a_recording_are_told_what_changed() -> None:
         exchange.step()
     heard: list[ExchangeEvent] = []
     exchange.listen(heard.append)
-    for symbol in exchange.universe.pairs:
+    for symbol in exchange.listed.pairs:
         exchange.watch(symbol, 10)
     recorded = entries(frames)[6:]
     for _ in recorded:
@@ -72,7 +72,7 @@ def test_what_we_take_stays_taken_until_the_recording_removes_the_price() -> Non
     exchange = play(frames)
     for _ in range(6):
         exchange.step()
-    exchange.open_account("alice", {"USD": D(10_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000)})
     view, pair = exchange.book("BTC/USD", 10), exchange.pair("BTC/USD")
     ticks, lots = view.asks[0]
     price = D(ticks).scaleb(-pair.price_decimals)
@@ -86,14 +86,14 @@ def test_what_we_take_stays_taken_until_the_recording_removes_the_price() -> Non
     assert exchange.book("BTC/USD", 10).asks[0] == (ticks, lots - lots // 2)
     for _ in range(2_900):
         exchange.step()
-    assert Oracle(exchange).discrepancies() == ()
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_an_order_of_ours_in_the_way_of_the_recording_is_filled() -> None:
     exchange = play(synthetic())
     for _ in range(6):
         exchange.step()
-    exchange.open_account("alice", {"USD": D(10_000_000), "EUR": D(1_000_000)})
+    exchange.hand.open_account("alice", {"USD": D(10_000_000), "EUR": D(1_000_000)})
     for symbol in ("BTC/USD", "EUR/USD", "BTC/EUR"):
         pair, view = exchange.pair(symbol), exchange.book(symbol, 10)
         price = D(view.asks[0][0]).scaleb(-pair.price_decimals) - pair.tick
@@ -103,8 +103,8 @@ def test_an_order_of_ours_in_the_way_of_the_recording_is_filled() -> None:
         exchange.add_order("alice", order)
     for _ in range(2_900):
         exchange.step()
-    assert exchange.fills("alice")
-    assert Oracle(exchange).discrepancies() == ()
+    assert exchange.inquiry.fills("alice")
+    assert ExchangeOracle(exchange).discrepancies() == ()
 
 
 def test_a_recording_can_begin_again() -> None:
@@ -114,7 +114,7 @@ def test_a_recording_can_begin_again() -> None:
         exchange.step()
         assert not exchange.is_over
     empty = Exchange(
-        Universe.load().only([]), RecordedMarket([], is_endless=True), ReplayClock(START)
+        ListedPairs.load().only([]), RecordedMarket([], is_endless=True), ReplayClock(START)
     )
     empty.step()
     assert empty.is_over
@@ -126,7 +126,7 @@ def test_a_recorded_day_of_the_venue_keeps_every_checksum() -> None:
         pytest.skip("ARBITRADE_SHARED_DATA names no folder with recordings")
     lines = (Path(shared) / "kraken" / "ws-v2-btcusd-d10-20230730.jsonl").read_bytes().splitlines()
     exchange = play(lines)
-    assert list(exchange.universe.pairs) == ["BTC/USD"]
+    assert list(exchange.listed.pairs) == ["BTC/USD"]
     for entry in entries(lines):
         exchange.step()
         assert exchange.book("BTC/USD", 10).checksum == entry["checksum"]

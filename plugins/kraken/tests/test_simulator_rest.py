@@ -14,7 +14,7 @@ import pytest
 
 from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.faces.rest import sign
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.probe import RestProbe, calling
@@ -157,7 +157,7 @@ async def test_calls_are_counted_by_key_and_decay():
 
 async def test_a_missing_permission_is_said():
     async with desk() as (running, rest):
-        weak = running.exchange.make_key("main", ["query-funds"])
+        weak = running.exchange.accounts.make_key("main", ["query-funds"])
         other = rest.with_key(weak.key, weak.secret)
         assert (await other.private("Balance"))["error"] == []
         for name in ("OpenOrders", "Ledgers", "GetWebSocketsToken", "CancelAll"):
@@ -234,7 +234,7 @@ async def test_the_status_and_the_time_are_told():
             "unixtime": NOON_NS // SECOND_NS,
             "rfc1123": "Mon, 14 Sep 26 12:00:00 +0000",
         }
-        running.exchange.set_engine("post_only")
+        running.exchange.hand.set_engine("post_only")
         assert (await rest.public("SystemStatus"))["result"] == {
             "status": "post_only",
             "timestamp": "2026-09-14T12:00:00Z",
@@ -257,7 +257,7 @@ async def test_depth_pads_prices_and_cuts_volumes_to_three_decimals():
 
 async def test_trades_candles_tickers_and_spreads_have_the_documented_shape():
     async with desk() as (running, rest):
-        running.exchange.trade_outside("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
+        running.exchange.hand.trade("SOL/EUR", side=Side.BUY, quantity=Decimal("0.5"))
         trades = (await rest.public("Trades", pair="SOLEUR"))["result"]
         price, volume, _, side, kind, misc, number = trades["SOLEUR"][-1]
         assert (volume, side, kind, misc) == ("0.50000000", "b", "m", "")
@@ -367,7 +367,7 @@ async def test_validation_gives_no_id():
             "AddOrder", pair="SOLEUR", type="buy", ordertype="market", volume="1", validate="true"
         )
         assert set(answer["result"]) == {"descr"}
-        assert not running.exchange.closed_orders("main")
+        assert not running.exchange.inquiry.closed_orders("main")
 
 
 async def test_a_market_order_can_be_given_in_quote():
@@ -392,7 +392,7 @@ async def test_fok_fills_whole_or_not_at_all():
             price=ask_price(running), timeinforce="FOK",
         )  # fmt: skip
         # Whether it was refused or cancelled: nothing was filled.
-        assert len(running.exchange.fills("main")) == 1
+        assert len(running.exchange.inquiry.fills("main")) == 1
         assert running.exchange.book("SOL/EUR", 1).asks == book.asks
 
 
@@ -416,7 +416,7 @@ async def test_a_wrong_order_is_refused(changes: dict[str, str], error: str | No
         answer = await rest.private("AddOrder", **(order | changes))
         assert answer["error"] == [error] if error else answer["error"]
         assert "result" not in answer
-        assert not running.exchange.open_orders("main")
+        assert not running.exchange.inquiry.open_orders("main")
 
 
 async def test_a_batch_has_text_ids_and_refusals_in_its_rows():
@@ -458,7 +458,7 @@ async def test_orders_are_amended_edited_and_cancelled():
         assert batch["result"] == {"count": 2}
         await resting(rest)
         assert (await rest.private("CancelAll"))["result"] == {"count": 1}
-        assert not running.exchange.open_orders("main")
+        assert not running.exchange.inquiry.open_orders("main")
         closed = (await rest.private("ClosedOrders"))["result"]
         assert closed["closed"][named]["reason"] == "User requested"
 
@@ -507,7 +507,7 @@ async def test_fills_of_a_taker_come_as_one_trade_unless_asked_for():
             running, rest, volume=Decimal(both).scaleb(-pair.lot_decimals),
             price=Decimal(book.asks[2][0]).scaleb(-pair.price_decimals),
         )  # fmt: skip
-        fills = running.exchange.fills("main")
+        fills = running.exchange.inquiry.fills("main")
         assert len(fills) >= 2
         (row,) = (await rest.private("TradesHistory"))["result"]["trades"].values()
         assert row["ordertxid"] == order_id
@@ -531,7 +531,9 @@ async def test_the_venue_can_say_busy_after_it_took_the_order(text: str):
             price="20.00", cl_ord_id="taken",
         )  # fmt: skip
         assert answer == {"error": [text]}
-        assert [order.client_id for order in running.exchange.open_orders("main")] == ["taken"]
+        assert [order.client_id for order in running.exchange.inquiry.open_orders("main")] == [
+            "taken"
+        ]
         found = (await rest.private("OpenOrders", cl_ord_id="taken"))["result"]["open"]
         assert len(found) == 1
 
@@ -542,7 +544,7 @@ async def test_a_gateway_error_comes_before_or_after_the_order_was_taken():
             running.faults.inject("http_error", method="AddOrder", value=Decimal(502), text=text)
             with pytest.raises(AssertionError, match="502"):
                 await resting(rest)
-            assert len(running.exchange.open_orders("main")) == open_orders
+            assert len(running.exchange.inquiry.open_orders("main")) == open_orders
 
 
 @pytest.mark.parametrize(("kind", "open_orders"), [("lost_request", 0), ("lost_ack", 1)])
@@ -554,7 +556,7 @@ async def test_an_answer_may_never_come(kind: str, open_orders: int):
             while not running.faults.counts().get(kind):
                 await other.public("Time")
         assert not waiting.done()
-        assert len(running.exchange.open_orders("main")) == open_orders
+        assert len(running.exchange.inquiry.open_orders("main")) == open_orders
         waiting.cancel()
         await asyncio.wait((waiting,))
 

@@ -11,6 +11,7 @@ import aiohttp
 import attrs
 import pytest
 
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.faces.session import ORDER_METHODS
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
@@ -327,7 +328,7 @@ async def test_frames_queue_for_a_slow_reader_and_none_is_lost():
         assert running.server.connections == 1
         reader.resume_reading()
         got = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while got < running.server.frames:
                 message = await socket.receive_json()
                 got += message.get("type") == "update" and message.get("channel") == "book"

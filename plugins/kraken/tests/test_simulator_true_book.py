@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.events import BookChanged, ExchangeEvent
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
-from arbitrade_kraken.simulator.running import build_exchange, running_simulator
+from arbitrade_kraken.simulator.making import build_exchange
+from arbitrade_kraken.simulator.running import running_simulator
 
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC")
 

@@ -15,6 +15,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from arbitrade.errors import ConfigError, VenueUnavailableError
+from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.wire.choosing import choose_transport
 from arbitrade_kraken.wire.opening import (
     AnyWire,
@@ -85,7 +86,7 @@ class Peer:
 
     async def heard(self) -> list[Frame]:
         """Return what came until the other end hung up."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 while data := await self._reader.read(65_536):
                     self._library.receive_data(data)
@@ -114,7 +115,7 @@ async def meeting(
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{port_of(server)}/v2"
-        wire = await opens(url, on_message, on_end, max_size=max_size, timeout_s=5)
+        wire = await opens(url, on_message, on_end, max_size=max_size, timeout_s=PATIENCE_S)
         peer = await met
         try:
             yield wire, peer
@@ -124,7 +125,7 @@ async def meeting(
 
 
 async def ending_of(wire: AnyWire) -> Ending:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await asyncio.shield(wire.ended)
 
 
@@ -235,12 +236,12 @@ async def test_every_frame_is_a_sign_of_life(opens: OpenWire) -> None:
             await asyncio.sleep(0.005)
         before = wire.silent_s
         await peer.send(b"\x89\x01?")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while wire.frames == 0:
                 await asyncio.sleep(0)
         assert wire.silent_s < before
         await peer.send(b"\x81\x01!")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await has_come.wait()
     assert wire.frames == 2
 
@@ -364,7 +365,11 @@ async def test_an_answer_that_is_no_upgrade_is_told_with_its_reason(
     async with await serve(answer) as server:
         with pytest.raises(ConnectionRefusedByVenueError, match=complaint) as caught:
             await opens(
-                f"ws://127.0.0.1:{port_of(server)}", print, print, max_size=1000, timeout_s=5
+                f"ws://127.0.0.1:{port_of(server)}",
+                print,
+                print,
+                max_size=1000,
+                timeout_s=PATIENCE_S,
             )
     assert caught.value.is_final == (caught.value.status == 403)
 
@@ -385,7 +390,11 @@ async def test_a_server_that_hangs_up_is_unavailable(opens: OpenWire) -> None:
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         with pytest.raises(VenueUnavailableError):
             await opens(
-                f"ws://127.0.0.1:{port_of(server)}", print, print, max_size=1000, timeout_s=5
+                f"ws://127.0.0.1:{port_of(server)}",
+                print,
+                print,
+                max_size=1000,
+                timeout_s=PATIENCE_S,
             )
 
 
@@ -403,9 +412,9 @@ async def test_a_server_that_does_not_say_goodbye_is_hung_up_on(opens: OpenWire)
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{port_of(server)}"
-        wire = await opens(url, print, print, max_size=1000, timeout_s=5)
+        wire = await opens(url, print, print, max_size=1000, timeout_s=PATIENCE_S)
         await wire.close(0.05)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await wire.ended
 
 
@@ -480,15 +489,15 @@ async def test_tls_is_spoken_with_the_server_s_name_in_the_greeting(
     async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
         url = f"wss://localhost:{port_of(server)}/v2"
         wire = await opens(
-            url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=5, tls=trust
+            url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=PATIENCE_S, tls=trust
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await has_all.wait()
         await wire.close(5)
         assert wire.ended.done()
 
         with pytest.raises(ConnectionRefusedByVenueError, match="certificate we don't trust") as no:
-            await opens(url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=5)
+            await opens(url, take, lambda ending: None, max_size=MAX_SIZE, timeout_s=PATIENCE_S)
     assert no.value.is_final
     assert got == [5, 900_000]
     assert names == ["localhost"] * 2
@@ -514,4 +523,4 @@ async def test_a_port_where_nobody_listens_is_unavailable(opens: OpenWire) -> No
     async with await serve(b"") as server:
         port = port_of(server)
     with pytest.raises(VenueUnavailableError, match="can't be reached"):
-        await opens(f"ws://127.0.0.1:{port}", print, print, max_size=1000, timeout_s=5)
+        await opens(f"ws://127.0.0.1:{port}", print, print, max_size=1000, timeout_s=PATIENCE_S)

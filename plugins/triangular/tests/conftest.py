@@ -6,17 +6,12 @@ from itertools import permutations, product
 
 import attrs
 import pytest
-from hypothesis import settings
 
 from arbitrade.book import OrderBook
 from arbitrade.hot import unavailable
 from arbitrade.models import Instrument, Instruments, Leg, Side
 from arbitrade.pricing import FeeSchedule
 from arbitrade_triangular.detector import TriangularDetector
-
-# How long an example takes depends on who else uses the machine; pytest's own timeout is enough.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 type Segments = list[tuple[Fraction, Fraction]]
 """Per level what a leg needs and what it brings, in whole assets."""

@@ -39,36 +39,26 @@ from arbitrade.records import (
     TransactionBooked,
     decode,
 )
+from arbitrade.testing.patience import PATIENCE_S, until
 from arbitrade.testing.postgres import PostgresServer, core_series, postgres_server
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
-from arbitrade_kraken.rest import budget
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
+from arbitrade_kraken.rest import call_budget
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
 from arbitrade_kraken.simulator.exchange.faults import Faults
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.rates import CallCounters
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.running import RunningSimulator, running_simulator
 
 __all__ = ["bench", "postgres_server"]
 
-PATIENCE_S = 20.0
 SYMBOLS = ("BTC/USD", "ETH/USD", "ETH/BTC", "SOL/USD", "SOL/BTC", "SOL/ETH", "SOL/EUR", "EUR/USD")
 ZERO = Decimal(0)
 
 type Changes = Mapping[str, Mapping[str, object]]
 UNCHANGED: Changes = MappingProxyType({})
-
-
-async def until(holds: Callable[[], bool], what: str = "") -> None:
-    """Wait until something holds that nobody announces."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"never came: {what or holds}")
 
 
 class TcpProxy:
@@ -407,12 +397,12 @@ class Bench:
 
     def balances(self) -> dict[str, Decimal]:
         """Return what the venue's own ledger says."""
-        flows = Oracle(self.exchange).flows(self.account)
+        flows = ExchangeOracle(self.exchange).flows(self.account)
         return {asset: flow.closing for asset, flow in flows.items()}
 
     def orders(self) -> dict[str, str]:
         """Return the pairs of the orders that ended at the venue, by its ids."""
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.order_id: order.symbol for order in ended}
 
     async def assert_whole(self, bot: Bot, *, is_stored: bool = True) -> None:
@@ -428,7 +418,7 @@ class Bench:
     def assert_money(self, bot: Bot) -> None:
         """The ledger is the venue's to the last digit, and each fill is in it once."""
         self.assert_balances(bot)
-        assert list(Oracle(self.exchange).discrepancies()) == []
+        assert list(ExchangeOracle(self.exchange).discrepancies()) == []
         booked = [record.report.exec_id for record in bot.records(ExecutionBooked)]
         assert len(booked) == len(set(booked))
         assert self.unwritten(bot) <= {"by-hand"}
@@ -436,7 +426,7 @@ class Bench:
     def unwritten(self, bot: Bot) -> set[str]:
         """Return our ids of orders the venue got and the journal doesn't have."""
         intents = {record.intent.request.client_id for record in bot.records(IntentWritten)}
-        ended = self.exchange.closed_orders(self.account)
+        ended = self.exchange.inquiry.closed_orders(self.account)
         return {order.client_id for order in ended if order.client_id} - intents
 
     def assert_balances(self, bot: Bot) -> None:
@@ -520,8 +510,8 @@ async def bench(
         exchange=ExchangeSettings(seed=1),
     )
     # The venue takes back what histories cost at half a point a second, which tests don't wait for.
-    for tier, (most, _) in list(budget._CALLS.items()):
-        monkeypatch.setitem(budget._CALLS, tier, (most, 100.0))
+    for tier, (most, _) in list(call_budget._CALLS.items()):
+        monkeypatch.setitem(call_budget._CALLS, tier, (most, 100.0))
     monkeypatch.setattr(CallCounters, "charge", lambda *_: None)
     dsn = postgres_server.create(core_series())
     parts = urlsplit(dsn.reveal())

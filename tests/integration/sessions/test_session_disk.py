@@ -12,6 +12,7 @@ import pytest
 
 from arbitrade.errors import JournalCorruptError, JournalError
 from arbitrade.records import ExecutionBooked, IntentWritten
+from arbitrade.testing.patience import PATIENCE_S
 
 FULL = Path("/dev/full")
 DESCRIPTORS = Path("/proc/self/fd")
@@ -57,7 +58,7 @@ def command(bench, *arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         cwd=bench.folder,
         env={

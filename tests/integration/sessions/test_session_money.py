@@ -37,8 +37,8 @@ def trade_by_hand(bench) -> None:
 async def test_f46_deposit_and_withdrawal_in_a_run_are_booked_with_their_proof(bench):
     async with bench.running() as bot:
         await bot.until_more_cycles(1)
-        bench.exchange.deposit("main", "EUR", Decimal("123.45"))
-        bench.exchange.withdraw("main", "ETH", Decimal("1.5"), Decimal("0.0035"))
+        bench.exchange.hand.deposit("main", "EUR", Decimal("123.45"))
+        bench.exchange.hand.withdraw("main", "ETH", Decimal("1.5"), Decimal("0.0035"))
         await bot.until_more_cycles()
         assert bot.halt_reason == ""
     await bench.assert_whole(bot)
@@ -50,8 +50,8 @@ async def test_f46_deposit_and_withdrawal_in_a_run_are_booked_with_their_proof(b
 async def test_f46_deposit_and_withdrawal_while_nothing_ran_are_booked_at_the_next_start(bench):
     async with bench.running() as bot:
         await bot.until_more_cycles(1)
-    bench.exchange.deposit("main", "EUR", Decimal("123.45"))
-    bench.exchange.withdraw("main", "ETH", Decimal("1.5"), Decimal("0.0035"))
+    bench.exchange.hand.deposit("main", "EUR", Decimal("123.45"))
+    bench.exchange.hand.withdraw("main", "ETH", Decimal("1.5"), Decimal("0.0035"))
     async with bench.running() as again:
         await again.until_more_cycles()
         assert again.halt_reason == ""
@@ -85,7 +85,7 @@ async def test_f46_what_no_row_explains_halts_and_stays_halted_over_a_restart(be
     """The venue holds 7 EUR more, and its own ledger doesn't say why."""
     async with bench.running() as bot:
         await bot.until_more_cycles(1)
-    account = bench.exchange.account("main")
+    account = bench.exchange.accounts.get("main")
     account.totals["EUR"] += Decimal(7)
     async with bench.running(is_ready=False) as again:
         await again.until_halted("balances differ from the venue's by +7")
@@ -121,12 +121,12 @@ async def test_f47_an_order_by_hand_is_not_cancelled_and_what_it_holds_is_not_sp
         await bot.until(lambda: bot.state.foreign_held.get("USD", 0) >= held, "what it holds")
         assert any("order" in alert and "not ours" in alert for alert in bot.alerts())
         await bot.until_more_cycles()
-    assert [one.client_id for one in bench.exchange.open_orders("main")] == [BY_HAND]
+    assert [one.client_id for one in bench.exchange.inquiry.open_orders("main")] == [BY_HAND]
     await bench.assert_whole(bot)
     async with bench.running() as again:
         assert again.state.foreign_held["USD"] >= held
         await again.until_more_cycles()
-    assert [one.client_id for one in bench.exchange.open_orders("main")] == [BY_HAND]
+    assert [one.client_id for one in bench.exchange.inquiry.open_orders("main")] == [BY_HAND]
     await bench.assert_whole(again)
 
 

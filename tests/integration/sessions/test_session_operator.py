@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from arbitrade.errors import UsageError
+from arbitrade.testing.patience import PATIENCE_S
 
 KEYS = {
     "ARBITRADE_KRAKEN__API_KEY": "not-a-real-key",
@@ -26,7 +27,7 @@ def arbitrade(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         cwd=folder,
         env={

@@ -94,7 +94,8 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
 
     async with bench.running({"execution": {"shutdown_grace_s": 0.1}}) as bot:
         await bot.until(lambda: bot.closed > 0 and bool(bot.state.cycles), "an open cycle")
-        find_key, bench.exchange.find_key = bench.exchange.find_key, refuse
+        accounts = bench.exchange.accounts
+        find_key, accounts.find_key = accounts.find_key, refuse
         bench.gate.cut()
         await bot.until_halted("the venue refuses the account")
         assert "nvalid key" in bot.halt_reason
@@ -110,7 +111,7 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
         assert bot.session.state().halt_reason == bot.halt_reason
     assert bot.error is None
     # The halt stays over a restart; the key works again.
-    bench.exchange.find_key = find_key
+    accounts.find_key = find_key
     async with bench.running() as again:
         await again.refuses_everything("trading_state")
         await again.resume()
@@ -122,18 +123,18 @@ async def test_f29_a_key_revoked_in_a_run_halts_it_and_nobody_asks_in_a_loop(ben
 async def test_f30_an_engine_that_takes_no_orders_gets_none_until_it_is_online(bench, state):
     async with bench.running(QUICK_SWITCH) as bot:
         await bot.until(lambda: bot.closed > 0, "a cycle")
-        bench.exchange.set_engine(state)
+        bench.exchange.hand.set_engine(state)
         await bot.until(lambda: not bot.state.is_connected, state)
         await bot.until(lambda: bot.session.parts.rig.engine.venue_state.value == state, state)
         begun, sent = bot.begun, bench.orders()
         assert bot.has_alert(f"orders can't go out: the venue's engine is {state}")
         if state == "maintenance":
-            switch = bench.exchange.account("main")
+            switch = bench.exchange.accounts.get("main")
             await bot.until(lambda: switch.dead_man_s is None, "the switch let go")
         # In maintenance there are heartbeats only.
         await bot.wait_frames(4)
         assert (bot.begun, bench.orders()) == (begun, sent)
-        bench.exchange.set_engine("online")
+        bench.exchange.hand.set_engine("online")
         await bot.until_more_cycles()
     await bench.assert_whole(bot)
 
@@ -141,7 +142,7 @@ async def test_f30_an_engine_that_takes_no_orders_gets_none_until_it_is_online(b
 async def test_f30_a_halted_pair_gets_no_orders_and_the_other_pairs_do(bench):
     async with bench.running() as bot:
         await bot.until(lambda: bot.closed > 0, "a cycle")
-        bench.exchange.set_pair("ETH/BTC", status="cancel_only")
+        bench.exchange.hand.set_pair("ETH/BTC", status="cancel_only")
         await bot.until(
             lambda: not bot.session.parts.rig.engine.instruments["ETH/BTC"].is_online, "the news"
         )

@@ -125,7 +125,7 @@ def report(answer: "Answer", *, as_json: bool) -> int:
 
 
 def as_text(value: object) -> str:
-    """Return JSON."""
+    """Return a value as JSON on one line, decimals as text."""
     import orjson
 
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

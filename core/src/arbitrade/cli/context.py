@@ -94,12 +94,13 @@ class CommandLine:
         Raises:
             DatabaseError: There is none yet, it can't be reached, or its tables are not up to date.
         """
-        from arbitrade.cli.history import with_database
+        from arbitrade.cli.opening import with_database
         from arbitrade.store.plugin_tables import PluginTables
         from arbitrade.store.repositories import Repositories
 
         return with_database(
-            self,
+            self.load(),
+            self.registry.migrations(),
             lambda database: work(
                 Repositories(database.connection), PluginTables(database.connection).of(plugin)
             ),

@@ -1,6 +1,7 @@
 """`arbitrade detect`: what a recording had to offer."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,10 @@ Examples:
     help="Report cycles whose net edge is above this.  [default: triangular.min_edge_bps]",
 )
 @click.option(
-    "--out", metavar="FILE", help="Write one JSON object a line for each sighting; - for stdout."
+    "--out",
+    metavar="FILE",
+    help="Write one JSON object a line for each sighting; - for stdout.  SCHEME:REST for a store "
+    "of a plugin's.",
 )
 @click.option("--summary", metavar="FILE", help="Write the summary as JSON; - for stdout.")
 @click.option(
@@ -143,6 +147,12 @@ def _settings(
     return attrs.evolve(settings, fees=attrs.evolve(settings.fees, taker=taker_fee, overrides={}))
 
 
+def _store_url(out: str) -> str:
+    """Return what to ask stores for: a word and a colon name one, everything else is a file."""
+    # One letter and a colon is a drive.
+    return out if re.match(r"[a-z][a-z0-9_]+:", out) else f"jsonl:{out}"
+
+
 def _replay(
     line: "CommandLine",
     settings: "Settings",
@@ -156,7 +166,7 @@ def _replay(
     from arbitrade.engine.assembly import assemble
     from arbitrade.research.detection import Detection
 
-    store = None if out is None else line.registry.make_store(settings, f"jsonl:{out}")
+    store = None if out is None else line.registry.make_store(settings, _store_url(out))
 
     def keep(opportunities: "Sequence[Opportunity]", position: int) -> None:
         if store is not None:

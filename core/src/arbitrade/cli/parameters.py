@@ -18,7 +18,7 @@ class DurationType(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds."""
+        """Return the seconds that a length such as `30s`, `10m` or `2h` stands for."""
         if isinstance(value, int | float):
             return float(value)
         match = _DURATION.match(str(value).strip())
@@ -39,7 +39,7 @@ class DecimalType(click.ParamType[Decimal]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Decimal:
-        """Return the number."""
+        """Return the exact number that was typed, never by way of a float."""
         try:
             number = Decimal(str(value))
         except InvalidOperation:

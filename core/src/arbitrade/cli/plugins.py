@@ -23,7 +23,7 @@ Examples:
   arbitrade plugins list
   arbitrade plugins disable triangular
   arbitrade plugins check
-  arbitrade plugins new spread --into ~/projects"""
+  arbitrade plugins new spread --kind rule"""
 )
 def plugins() -> None:
     """List, choose, check and begin plugins."""
@@ -133,27 +133,39 @@ def check(line: "CommandLine", name: str | None, as_json: bool) -> None:
 
 
 @plugins.command(
-    epilog="\b\nExample:\n  arbitrade plugins new spread --into ~/projects\n"
-    "  cd ~/projects/arbitrade-spread\n  uv pip install -e '.[dev]'\n"
-    "  pytest\n  arbitrade plugins check spread"
+    epilog="\b\nExamples:\n  arbitrade plugins new spread\n"
+    "  arbitrade plugins new bell --kind sink --folder ~/projects\n"
+    "  cd ~/projects/arbitrade-bell\n  uv pip install -e '.[dev]'\n"
+    "  pytest\n  arbitrade plugins check bell"
 )
 @click.argument("name")
 @click.option(
-    "--into",
+    "--kind",
+    default="detector",
+    metavar="KIND",
+    help="What it contributes: detector, rule, executor, sink, venue, store, service or command.  "
+    "[default: detector]",
+)
+@click.option(
+    "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
     help="Folder that gets the new folder arbitrade-NAME.  [default: the current one]",
 )
-def new(name: str, into: Path) -> None:
-    """Begin the plugin NAME: a distribution with a detector, settings and tests that pass."""
+def new(name: str, kind: str, folder: Path) -> None:
+    """Begin the plugin NAME: a distribution of that kind, with settings and tests that pass."""
     from arbitrade.plugins.discovery import installed_names
     from arbitrade.scaffold import write_plugin
 
     if name in installed_names():
         raise UsageError(f"{name}: a plugin of this name is installed; choose another")
-    folder = write_plugin(name, into)
-    click.echo(f"{folder} is a working plugin.  To try it:")
-    click.echo(f"  cd {folder}")
+    context = click.get_current_context().find_root()
+    root = context.command
+    if kind == "command" and isinstance(root, click.Group) and name in root.list_commands(context):
+        raise UsageError(f"{name}: arbitrade has a command of that name; choose another")
+    made = write_plugin(name, folder, kind)
+    click.echo(f"{made} is a working {kind}.  To try it:")
+    click.echo(f"  cd {made}")
     click.echo("  uv pip install -e '.[dev]'")
     click.echo(f"  pytest && arbitrade plugins check {name}")
 

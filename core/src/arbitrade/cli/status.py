@@ -87,7 +87,7 @@ def _write_lines(updates: "Iterator[BotState]", as_json: bool) -> None:
 def _print(state: "BotState") -> None:
     from rich.console import Console
 
-    from arbitrade.cli.live_view import render
+    from arbitrade.cli.live_drawing import render
 
     console = Console(soft_wrap=True)
     console.print(render(state, console.width, height=60))

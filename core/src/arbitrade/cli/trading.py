@@ -92,18 +92,20 @@ def show_report(report: "RunOutcome", *, as_json: bool) -> None:
 
 
 def _market(report: "RunOutcome") -> list[str]:
-    if report.state.counters.get("checksums.right"):
+    counters = report.state.counters
+    # A venue may send no checksums at all; then a book that was never wrong was there.
+    if counters.get("checksums.right") or (
+        report.state.books and not counters.get("checksums.wrong")
+    ):
         return []
     return ["  market         never there: not one book was in sync; see the messages above"]
 
 
 def _difference(report: "RunOutcome") -> str:
-    from arbitrade.models import Mode
-
     wrong = [f"{amount:+f} {asset}" for asset, amount in report.differences.items() if amount]
     if wrong:
         return "differs from the venue's by " + ", ".join(wrong)
-    if report.state.mode is not Mode.LIVE:
+    if not report.has_venue_ledger:
         return "adds up; paper has no venue's to agree with"
     if not report.ledger:
         return "not begun: the venue was never asked for its balances"

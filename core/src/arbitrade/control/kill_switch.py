@@ -50,7 +50,7 @@ class KillSwitch:
         folder: The state folder; made when missing.
         account: Whose trading it stops.
         on_change: Called with the halt, or None once it is cleared; at once, before the disk is
-            touched.
+            touched.  Not of the halt that is found at the making.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class KillSwitch:
         on_change: Callable[[Halt | None], None] | None = None,
     ) -> None:
         self.path = halt_file(folder, account)
-        self.on_change = on_change
+        self._on_change: Callable[[Halt | None], None] | None = None
         self.problem = ""
         """Why the halt is in memory only and would not survive a restart; empty when it would."""
         self._halt: Halt | None = None
         self._retry_at = 0.0
         self._is_writing = False
         self.poll()
+        self._on_change = on_change
 
     @property
     def is_engaged(self) -> bool:
@@ -166,8 +167,8 @@ class KillSwitch:
         self._halt = halt
         if halt is not None:
             log.error("kill_switch.engaged", reason=halt.reason, actor=halt.actor)
-        if self.on_change is not None:
-            self.on_change(halt)
+        if self._on_change is not None:
+            self._on_change(halt)
 
     def _write_again(self, halt: Halt) -> None:
         now = time.monotonic()

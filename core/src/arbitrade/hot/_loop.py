@@ -77,6 +77,8 @@ def _apply(
 class Loop:
     """Books by slot, and the loop over frames.
 
+    Large because it is one loop: each method is a step of it, inlined where it is called.
+
     After a step that came to something, `slot` and `changed` tell which book and what moved; after
     `feed`, `line_begin` and `line_end` where in the buffer the line is.  `OPEN` is a snapshot of a
     pair that has no book yet: of `slot`, with up to `held` levels a side.  It was not taken, and is

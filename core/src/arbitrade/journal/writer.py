@@ -183,6 +183,11 @@ class Journal:
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────
 
     @property
+    def last_seq(self) -> int:
+        """The number of the last record that was appended; 0 before the first."""
+        return self._next_seq - 1
+
+    @property
     def durable_seq(self) -> int:
         """The last number up to which every record is durable; 0 before the first."""
         return self._durable_seq

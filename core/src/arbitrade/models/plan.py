@@ -177,4 +177,7 @@ class BasketPlan:
 
 
 Plan = CyclePlan | BasketPlan
-"""What an opportunity was sized to."""
+"""What an opportunity was sized to.
+
+Read back, they are told apart by what only one of them has: `received`, or `weights`.
+"""

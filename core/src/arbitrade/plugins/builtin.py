@@ -96,7 +96,7 @@ def arbitrade_make_executor(settings: "Settings", name: str) -> "Executor | None
 
 @hookimpl
 def arbitrade_register_alert_sinks() -> "list[AlertSink]":
-    """Contribute the log."""
+    """Contribute the log, which every alert goes to."""
     from arbitrade.alerts.log_sink import LogSink
 
     return [LogSink()]

@@ -96,9 +96,7 @@ def examine(plugin: Plugin, *, is_tried_out: bool = True) -> Report:
         findings.append(Defect(plugin.name, check, problem))
     findings.append(Defect(plugin.name, "sections it reads", _unregistered(alone, plugin, read)))
     if is_tried_out and not any(found.problem for found in findings):
-        for check, attempt in trials(plugin, alone, settings, SampleView()):
-            problems = attempt()
-            findings += [Defect(plugin.name, check, one) for one in problems or (None,)]
+        findings += _tried_out(plugin, alone, settings)
     return Report(
         tuple(findings),
         hooks=alone.implemented(plugin.name),
@@ -154,6 +152,16 @@ def _checks(
     yield "simulation", simulation
     yield "executor", executor
     yield "declines what is not its own", lambda: _check_declines(plugin, settings)
+
+
+def _tried_out(plugin: Plugin, alone: PluginRegistry, settings: Settings) -> list[Defect]:
+    findings: list[Defect] = []
+    try:
+        for check, attempt in trials(plugin, alone, settings, SampleView()):
+            findings += [Defect(plugin.name, check, one) for one in attempt() or (None,)]
+    except ArbitradeError as error:  # of a hook that works only the first time it is called
+        findings.append(Defect(plugin.name, "called a second time", str(error)))
+    return findings
 
 
 def _sections(alone: PluginRegistry, plugin: Plugin) -> tuple[SettingsSection, ...]:

@@ -4,7 +4,7 @@ Attributes are read-only properties so that frozen attrs classes satisfy them.  
 `clock`, `market`, `compiled`, `risk`, `execution`, `account`, `simulation`, `beside`.
 """
 
-import warnings
+from typing import TYPE_CHECKING
 
 from arbitrade.protocols.account import Account, AccountHandler, ManualAccount
 from arbitrade.protocols.beside import AlertSink, OpportunityStore, Service
@@ -23,6 +23,7 @@ from arbitrade.protocols.market import (
     TradingVenue,
     Venue,
 )
+from arbitrade.protocols.renamed import renamed
 from arbitrade.protocols.risk import RiskRule, RiskView, SizeRule
 from arbitrade.protocols.simulation import Flow, RunningSimulation, Simulation
 
@@ -60,26 +61,9 @@ __all__ = [
     "Venue",
 ]
 
-_RENAMED = {"Store": OpportunityStore}
-"""Names that go with version 0.2, and who took their place."""
-
-
-def renamed(module: str, name: str) -> object:
-    """Return what `module` called `name` once, and warn whoever still does.
-
-    Raises:
-        AttributeError: It was never called so.
-    """
-    successor = _RENAMED.get(name)
-    if successor is None:
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    warnings.warn(
-        f"{module}.{name} is called {module}.{successor.__name__} now; the old name goes with 0.2",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return successor
-
-
-def __getattr__(name: str) -> object:
-    return renamed(__name__, name)
+if TYPE_CHECKING:
+    Store = OpportunityStore
+else:
+    # Hidden from the type checker, to which any name would exist with it.
+    def __getattr__(name: str) -> object:
+        return renamed(__name__, name)

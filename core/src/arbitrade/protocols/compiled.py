@@ -36,7 +36,8 @@ class CompiledDetector(Detector, Protocol):
         """Return the stage for pairs at these slots, None where nothing is compiled.
 
         From then on core may not call `on_book` any more for verified messages; `books` is where
-        the detector finds the books it sizes.  Asked again after each `on_instruments`.
+        the detector finds the books it sizes.  Asked again after each `on_instruments` and
+        `on_fees`.
         """
 
     def live_opportunities(self, book: OrderBook) -> Iterable[Opportunity]:

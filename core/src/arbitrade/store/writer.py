@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import asyncpg
 import structlog
 
-from arbitrade.errors import ArbitradeError, JournalError
+from arbitrade.errors import ArbitradeError, JournalError, JournalFailedError
 from arbitrade.journal import JournalEntry, JournalReader
 from arbitrade.models import Alert, Severity
 from arbitrade.store.batch import Gap, Outcome, Prepared, prepare, write_batch
@@ -38,8 +38,16 @@ class JournalSource(Protocol):
     """What is read of a journal; `arbitrade.journal.Journal` is one."""
 
     @property
+    def last_seq(self) -> int:
+        """The number of the last record that was appended."""
+
+    @property
     def durable_seq(self) -> int:
         """The last number up to which every record is durable."""
+
+    @property
+    def failure(self) -> JournalFailedError | None:
+        """Why nothing more becomes durable, if that is so."""
 
     def reader(self, start_seq: int = 1) -> JournalReader:
         """Return a reader that begins with a record."""
@@ -134,11 +142,13 @@ class JournalWriter:
         return max(0, self._journal.durable_seq - self.last_written_seq)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Wait until everything durable now is in the database; False if that takes longer.
+        """Wait until everything appended so far is in the database; False if that takes longer.
 
-        `run` has to be under way.
+        What a journal that failed did not make durable is not waited for.  `run` has to be under
+        way.
         """
-        target = self._journal.durable_seq
+        has_failed = self._journal.failure is not None
+        target = self._journal.durable_seq if has_failed else self._journal.last_seq
         try:
             async with asyncio.timeout(timeout_s):
                 while self.last_written_seq < target:

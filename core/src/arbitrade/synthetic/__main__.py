@@ -14,8 +14,8 @@ from typing import BinaryIO, cast
 import attrs
 import zstandard
 
+from arbitrade.synthetic.market import SyntheticMarket
 from arbitrade.synthetic.settings import MarketSettings
-from arbitrade.synthetic.simulation import SyntheticMarket
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,28 +1,23 @@
 """What goes wrong on request: lost frames, wrong checksums, outages, changes of rules."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 
 from arbitrade.models import InstrumentStatus, VenueState
 from arbitrade.synthetic.ladder import Ladder, VenueBook
-
-if TYPE_CHECKING:
-    from arbitrade.synthetic.simulation import SyntheticMarket
+from arbitrade.synthetic.stage import Stage
 
 
 class Mishaps:
-    """Lets each kind of trouble happen now and then."""
+    """Lets each kind of trouble happen now and then on a stage."""
 
-    def __init__(self, market: SyntheticMarket) -> None:
-        self._market = market
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def start(self) -> None:
         """Begin what the settings ask for."""
-        settings = self._market.settings
+        settings = self._stage.settings
         for every, act in (
             (settings.lost_every, self._lose_frame),
             (settings.corrupt_every, self._corrupt_checksum),
@@ -36,33 +31,30 @@ class Mishaps:
                 self._repeat(every, act)
 
     def _repeat(self, every: int, act: Callable[[], None]) -> None:
-        market = self._market
+        stage = self._stage
 
         def again() -> None:
-            market.after(market.spread_around(every), again)
+            stage.after(stage.spread_around(every), again)
             act()
 
-        market.after(market.spread_around(every), again)
-
-    def _choose(self) -> VenueBook:
-        return self._market.motion.choose_listening(self._market.books)
+        stage.after(stage.spread_around(every), again)
 
     # ── what a subscriber can only see by the checksum ───────────────────────────────────────────
 
     def _lose_frame(self) -> None:
-        book = self._choose()
-        self._market.motion.step(book)
-        self._market.entry_after(book)
-        self._market.counters["lost"] += 1
+        book = self._stage.choose_listening()
+        self._stage.motion.step(book)
+        self._stage.entry_after(book)
+        self._stage.counters["lost"] += 1
         self._resync(book)
 
     def _corrupt_checksum(self) -> None:
-        market, book = self._market, self._choose()
-        market.motion.step(book)
-        entry = market.entry_after(book)
+        stage, book = self._stage, self._stage.choose_listening()
+        stage.motion.step(book)
+        entry = stage.entry_after(book)
         right = f'"checksum":{book.checksum()}'
-        market.send_update(entry.replace(right, f'"checksum":{book.checksum() ^ 1}'))
-        market.counters["corrupted"] += 1
+        stage.send_update(entry.replace(right, f'"checksum":{book.checksum() ^ 1}'))
+        stage.counters["corrupted"] += 1
         self._resync(book)
 
     def _resync(self, book: VenueBook) -> None:
@@ -70,31 +62,31 @@ class Mishaps:
         if book.resync_due:
             return
         book.resync_due = True
-        market = self._market
+        stage = self._stage
 
         def resubscribe() -> None:
             book.is_listening = False
-            market.send_acknowledgement("unsubscribe", book)
-            market.send_acknowledgement("subscribe", book)
-            if market.rng.random() < 0.3:
+            stage.send_acknowledgement("unsubscribe", book)
+            stage.send_acknowledgement("subscribe", book)
+            if stage.rng.random() < 0.3:
                 # Sent before the snapshot it belongs to: a subscriber can make nothing of it.
-                market.motion.step(book)
-                market.send_update(market.entry_after(book))
-                market.counters["early"] += 1
-            market.after(2 + market.spread_around(6), lambda: market.send_snapshot(book))
+                stage.motion.step(book)
+                stage.send_update(stage.entry_after(book))
+                stage.counters["early"] += 1
+            stage.after(2 + stage.spread_around(6), lambda: stage.send_snapshot(book))
 
-        market.after(market.spread_around(market.settings.resync_after), resubscribe)
+        stage.after(stage.spread_around(stage.settings.resync_after), resubscribe)
 
     # ── what the venue announces ─────────────────────────────────────────────────────────────────
 
     def _change_precision(self) -> None:
-        market, book = self._market, self._choose()
+        stage, book = self._stage, self._stage.choose_listening()
         was = book.instrument
         if book.condition:
             return
-        shift = 1 if market.rng.random() < 0.5 or was.price_precision < 2 else -1
+        shift = 1 if stage.rng.random() < 0.5 or was.price_precision < 2 else -1
         quantity_precision = was.quantity_precision
-        if market.rng.random() < 0.3:
+        if stage.rng.random() < 0.3:
             quantity_precision = 5 if quantity_precision == 8 else 8
         precision = min(10, was.price_precision + shift)
         coarse = was.price_increment.scaleb(was.price_precision)
@@ -107,77 +99,77 @@ class Mishaps:
             quantity_increment=coarse_lot.scaleb(-quantity_precision),
         )
         book.rescale(changed)
-        book.bids.show(market.settings.depth)
-        book.asks.show(market.settings.depth)
-        market.counters["precision_changes"] += 1
-        market.send_instrument(book.instrument)
+        book.bids.show(stage.settings.depth)
+        book.asks.show(stage.settings.depth)
+        stage.counters["precision_changes"] += 1
+        stage.send_instrument(book.instrument)
         self._resync(book)
 
     def _change_status(self) -> None:
-        market, book = self._market, self._choose()
+        stage, book = self._stage, self._stage.choose_listening()
         if book.instrument.status is not InstrumentStatus.ONLINE:
             return
-        status = _STATUSES[int(market.rng.random() * len(_STATUSES))]
+        status = _STATUSES[int(stage.rng.random() * len(_STATUSES))]
         self._announce(book, status)
-        market.counters["status_changes"] += 1
-        market.after(
-            market.spread_around(market.settings.outage),
+        stage.counters["status_changes"] += 1
+        stage.after(
+            stage.spread_around(stage.settings.outage),
             lambda: self._announce(book, InstrumentStatus.ONLINE),
         )
 
     def _announce(self, book: VenueBook, status: InstrumentStatus) -> None:
         book.instrument = attrs.evolve(book.instrument, status=status)
-        self._market.send_instrument(book.instrument)
+        self._stage.send_instrument(book.instrument)
 
     def _change_engine(self) -> None:
-        market = self._market
-        if market.engine is not VenueState.ONLINE:
+        stage = self._stage
+        if stage.engine is not VenueState.ONLINE:
             return
         states = (VenueState.POST_ONLY, VenueState.CANCEL_ONLY, VenueState.MAINTENANCE)
-        self._switch_engine(states[int(market.rng.random() * len(states))])
-        market.counters["engine_changes"] += 1
-        market.after(
-            market.spread_around(market.settings.outage),
+        self._switch_engine(states[int(stage.rng.random() * len(states))])
+        stage.counters["engine_changes"] += 1
+        stage.after(
+            stage.spread_around(stage.settings.outage),
             lambda: self._switch_engine(VenueState.ONLINE),
         )
 
     def _switch_engine(self, state: VenueState) -> None:
-        self._market.engine = state
-        self._market.send_status()
+        self._stage.engine = state
+        self._stage.send_status()
 
     # ── what a book can look like ────────────────────────────────────────────────────────────────
 
     def _cross(self) -> None:
-        market, book = self._market, self._choose()
+        stage, book = self._stage, self._stage.choose_listening()
         if book.condition or not book.asks.keys:
             return
-        market.motion.cross(book)
-        market.counters["crossed"] += 1
-        self._hold(book, "crossed", lambda: market.motion.uncross(book))
+        stage.motion.cross(book)
+        stage.counters["crossed"] += 1
+        self._hold(book, "crossed", lambda: stage.motion.uncross(book))
 
     def _empty_side(self) -> None:
-        market, book = self._market, self._choose()
+        stage, book = self._stage, self._stage.choose_listening()
         if book.condition:
             return
-        side: Ladder = book.bids if market.rng.random() < 0.5 else book.asks
+        side: Ladder = book.bids if stage.rng.random() < 0.5 else book.asks
         side.keys.clear()
         side.lots.clear()
-        market.counters["one_sided"] += 1
-        self._hold(book, "one-sided", lambda: market.motion.fill(book))
+        stage.counters["one_sided"] += 1
+        self._hold(book, "one-sided", lambda: stage.motion.fill(book))
 
     def _hold(self, book: VenueBook, condition: str, restore: Callable[[], None]) -> None:
         """Tell what just happened, keep the book so for a while, then tell that it ended."""
-        market = self._market
+        stage = self._stage
         book.condition = condition
-        market.send_update(market.entry_after(book))
+        stage.send_update(stage.entry_after(book))
 
         def end() -> None:
             book.condition = ""
             restore()
             if book.is_listening:
-                market.send_update(market.entry_after(book))
+                stage.send_update(stage.entry_after(book))
 
-        market.after(market.spread_around(market.settings.outage), end)
+        stage.after(stage.spread_around(stage.settings.outage), end)
 
 
 _STATUSES = (

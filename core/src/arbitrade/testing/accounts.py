@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from arbitrade.models import Balance, BalanceChange, ExecutionReport
 from arbitrade.protocols import Account
+from arbitrade.testing.patience import PATIENCE_S
 
 
 class AccountRecorder:
@@ -32,7 +33,7 @@ class AccountRecorder:
         """Tell whether an order was reported as ended."""
         return any(report.status.is_final for report in self.reports_of(client_id))
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until something that was told makes the condition true."""
         async with asyncio.timeout(timeout_s):
             while not condition():
@@ -44,22 +45,22 @@ class AccountRecorder:
         self._event.set()
 
     def on_execution(self, report: ExecutionReport, is_snapshot: bool) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.reports.append(report)
         self.wake()
 
     def on_balance(self, change: BalanceChange) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.changes.append(change)
         self.wake()
 
     def on_balances(self, balances: Sequence[Balance]) -> None:
-        """Keep them."""
+        """Keep all balances, as told at once."""
         self.balances.append(balances)
         self.wake()
 
     def on_gap(self, reason: str) -> None:
-        """Keep it."""
+        """Keep what was told, in order."""
         self.gaps.append(reason)
         self.wake()
 

@@ -33,13 +33,13 @@ from arbitrade.secrets import Secret
 from arbitrade.store.database import Database, connect
 from arbitrade.store.embedded.server import EmbeddedPostgres
 from arbitrade.store.schema import migrate
+from arbitrade.testing.patience import PATIENCE_S
 
 __all__ = ["PostgresServer", "core_series", "database", "postgres_server"]
 
 # What is committed survives a crash of the server all the same, only not one of the machine.
 _QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _POOL_SIZE = 4
-_TIMEOUT_S = 90.0
 
 
 def core_series() -> tuple[MigrationSeries, ...]:
@@ -73,7 +73,7 @@ class PostgresServer:
 
     @property
     def embedded(self) -> EmbeddedPostgres:
-        """What started it."""
+        """The server itself, for tests that stop it and start it again."""
         return self._embedded
 
     def dsn_of(self, name: str) -> Secret:
@@ -117,7 +117,7 @@ class PostgresServer:
             self._call(self._embedded.stop())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_TIMEOUT_S)
+            self._thread.join(PATIENCE_S)
             self._loop.close()
             _end_reaper(self._reaper)
             shutil.rmtree(self._embedded.folder, ignore_errors=True)
@@ -153,7 +153,7 @@ class PostgresServer:
             await self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _call[T](self, work: "Coroutine[Any, Any, T] | Awaitable[T]") -> T:
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(_TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(PATIENCE_S)
 
     async def _await[T](self, work: "Coroutine[Any, Any, T]") -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
@@ -198,7 +198,7 @@ def _end_reaper(reaper: "subprocess.Popen[bytes]") -> None:
     assert reaper.stdin is not None
     reaper.stdin.close()
     with suppress(subprocess.TimeoutExpired):
-        reaper.wait(_TIMEOUT_S)
+        reaper.wait(PATIENCE_S)
 
 
 def _reap(folder: Path) -> None:

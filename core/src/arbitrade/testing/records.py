@@ -5,6 +5,8 @@
     await store_run(connection, run)         or straight into a database
 
 Every kind of record occurs, and every way a cycle can end.
+
+Large because a little run holds one of everything, written out in the order it would happen.
 """
 
 from collections.abc import Iterable, Mapping

@@ -55,7 +55,7 @@ class FakeGateway:
     reconciled: list[int | None] = attrs.field(factory=list)
 
     def send(self, intent: Intent, sequence: int) -> None:
-        """Remember an order."""
+        """Remember an order; what becomes of it is for the test to tell."""
         self.sent.append(intent)
 
     def cancel(self, client_ids: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ class FakeGateway:
         self.looked_up.append(client_id)
 
     def reconcile(self, since_ns: int | None) -> None:
-        """Remember since when."""
+        """Remember since when histories were asked for."""
         self.reconciled.append(since_ns)
 
     def taken(self, symbol: str, side: Side) -> int:
@@ -78,10 +78,10 @@ class FakeGateway:
         """Hold nothing: the test is the venue."""
 
     def fail_waiting(self, reason: str) -> None:
-        """Nothing waits."""
+        """Do nothing: orders here wait for no disk."""
 
     def latencies(self) -> Mapping[str, Latency]:
-        """Return nothing."""
+        """Return nothing: nothing is timed."""
         return {}
 
     async def close(self) -> None:
@@ -239,7 +239,7 @@ class TradingBench:
         return found
 
     def accept(self, order: TrackedOrder) -> None:
-        """Answer an order."""
+        """Answer an order as taken, with an id of the venue's."""
         self.tell(OrderAnswer(order.client_id, "accepted", f"O-{order.client_id}"))
 
     def fill(self, order: TrackedOrder, quantity: Figure | None = None, number: int = 0) -> None:
@@ -257,7 +257,7 @@ class TradingBench:
         self.end(order)
 
     def refuse(self, order: TrackedOrder, reason: str = "EOrder:Insufficient funds") -> None:
-        """Refuse an order."""
+        """Answer an order as refused, for a reason in the venue's words."""
         self.tell(OrderAnswer(order.client_id, "rejected", "", reason))
 
     def trade(

@@ -6,6 +6,9 @@ Compiled only.  Recognises the layout the venue writes, character by character, 
 to everything else, which `arbitrade_kraken.market.decoder` then reads from its text.  A level
 carries the CRC-32 of its own digits, computed while they are read; a book's checksum is folded from
 those, so no text is ever made again.
+
+Large because what is called for every character must be a C function of the same module: between
+modules it would be a call through a capsule.
 """
 
 import cython

@@ -42,7 +42,3 @@ class Backoff:
             wait *= self.random.uniform(0.5, 1.0)
         self._last = now + wait
         return wait
-
-    def reset(self) -> None:
-        """Start over: things went well."""
-        self._tries = 0

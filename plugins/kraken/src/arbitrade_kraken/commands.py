@@ -8,7 +8,8 @@ import click
 
 from arbitrade.errors import MessageError, UsageError
 from arbitrade_kraken.convert import convert
-from arbitrade_kraken.market.messages import read_instruments_file, write_instruments
+from arbitrade_kraken.instruments import read_instruments_file
+from arbitrade_kraken.market.encoder import write_instruments
 
 
 @click.command(

@@ -43,6 +43,7 @@ def convert(lines: Iterable[bytes], instruments: bytes | None = None) -> Iterato
         elif "channel" in row or "method" in row:
             yield line.strip() + b"\n"
         elif "frame" in row and isinstance(row.get("rx_ns"), int):
+            # The capture's clock counts from anywhere: its first frame came when the header says.
             first_ns = row["rx_ns"] if first_ns is None else first_ns
             time_ns = begun_ns + row["rx_ns"] - first_ns
             direction = b"tx" if row.get("dir") == "tx" else b"rx"

@@ -10,7 +10,8 @@ from arbitrade.models import Instrument, Instruments, InstrumentsChanged, VenueS
 from arbitrade.protocols import Account, Clock, CompiledStage, Feed, FeedHandler
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
-from arbitrade_kraken.market import messages
+from arbitrade_kraken.instruments import read_instruments_file
+from arbitrade_kraken.market import encoder
 from arbitrade_kraken.market.checksum import book_checksum
 from arbitrade_kraken.market.decoder import KrakenDecoder
 
@@ -83,23 +84,23 @@ class KrakenVenue:
 
     def read_instruments(self, content: bytes) -> InstrumentsChanged:
         """Return the instruments of an `instrument` frame or a REST `AssetPairs` answer."""
-        return messages.read_instruments_file(content)
+        return read_instruments_file(content)
 
     def encode_instruments(self, instruments: Instruments) -> bytes:
         """Return an `instrument` snapshot frame."""
-        return messages.write_instruments(instruments)
+        return encoder.write_instruments(instruments)
 
     def encode_snapshot(self, book: OrderBook, timestamp: str | None) -> bytes:
         """Return a `book` snapshot frame."""
-        return messages.write_snapshot(book, timestamp)
+        return encoder.write_snapshot(book, timestamp)
 
     def encode_subscribed(self, symbol: str, depth: int) -> bytes:
         """Return the acknowledgement of a book subscription."""
-        return messages.write_subscribed(symbol, depth)
+        return encoder.write_subscribed(symbol, depth)
 
     def encode_state(self, state: VenueState) -> bytes:
         """Return a `status` frame."""
-        return messages.write_state(state)
+        return encoder.write_state(state)
 
     def snapshot_depth(self, levels: int) -> int:
         """Return the smallest depth the venue offers that holds `levels` levels a side."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 type Answer = dict[str, Any]
 type Levels = list[tuple[Decimal, Decimal]]

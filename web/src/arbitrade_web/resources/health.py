@@ -11,7 +11,7 @@ class Health:
     """Is the process alive?  Answering at all means that its event loop turns."""
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer 200."""
+        """Answer 200: whoever can answer at all is alive."""
         resp.media = {"status": "ok"}
 
 

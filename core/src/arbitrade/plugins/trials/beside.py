@@ -18,7 +18,7 @@ ALERT = Alert(
 _SERVED_S = 0.1
 """How long a service runs before it is stopped."""
 
-_GRACE_S = 5.0
+_GRACE_S = 10.0
 """How long it may take to stop."""
 
 

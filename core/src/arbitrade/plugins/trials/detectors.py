@@ -132,7 +132,7 @@ class _Trial:
 
     def tell(self, member: str, value: object) -> None:
         """Tell the detector something."""
-        with timed(self.problems, f"{self.detector.name}.{member}"):
+        with timed(f"{self.detector.name}.{member}"):
             try:
                 getattr(self.detector, member)(value)
             except Exception as error:
@@ -140,7 +140,7 @@ class _Trial:
 
     def show(self, book: OrderBook, changed: Changed = Changed.BOTH) -> list[Opportunity]:
         """Show a book and return what is right of what came back."""
-        with timed(self.problems, f"{self.detector.name}.on_book"):
+        with timed(f"{self.detector.name}.on_book"):
             try:
                 found = list(self.ask(book, changed))
             except Exception as error:

@@ -8,7 +8,7 @@ import attrs
 from arbitrade.errors import ArbitradeError
 from arbitrade.models import CycleState, OrderRole, PlannedOrder
 from arbitrade.plugins.trials.detectors import sample_books
-from arbitrade.plugins.trials.running import ForeignAwaitError, NeverEndsError, raised, stepped
+from arbitrade.plugins.trials.running import ForeignAwaitError, TrialOverError, raised, stepped
 from arbitrade.plugins.trials.values import order_problems, state_problems
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import Executor, Ticket
@@ -68,7 +68,7 @@ def wrong_end(executor: Executor, desk: "TrialDesk") -> list[str]:
     """Return what is wrong with how one cycle went, and how it was said to end."""
     try:
         state = stepped(executor.execute(desk))
-    except NeverEndsError as error:
+    except TrialOverError as error:
         return [str(error)]
     except ForeignAwaitError as error:
         return [
@@ -181,6 +181,6 @@ class TrialDesk(FakeDesk):
     def _count(self) -> None:
         self._calls += 1
         if self._calls > _MOST_CALLS:
-            raise NeverEndsError(
+            raise TrialOverError(
                 f"asked its desk {_MOST_CALLS:,} times and did not end; give up after some time"
             )

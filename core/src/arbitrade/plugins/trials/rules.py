@@ -59,7 +59,7 @@ def situations() -> Mapping[str, FakeRiskView]:
 def wrong_answers(rule: RiskRule, opportunity: Opportunity) -> list[str]:
     """Return what is wrong with what a rule says of an opportunity, asked twice."""
     problems: list[str] = []
-    with timed(problems, f"{rule.name}.check"):
+    with timed(f"{rule.name}.check"):
         for first, member in ((True, "check"), (False, "maximum_input")):
             if not first and not isinstance(rule, SizeRule):
                 continue

@@ -180,7 +180,7 @@ class AccountContract:
     async def test_dry_run_leaves_nothing(
         self, account: Account, resting: Callable[[str], OrderRequest]
     ) -> None:
-        """Checked, not placed."""
+        """An order that is only to be checked holds no balance and stands nowhere."""
         async with running_account(account):
             order = attrs.evolve(resting("contract-dry"), is_dry_run=True)
             assert isinstance(await account.add(order), Accepted)

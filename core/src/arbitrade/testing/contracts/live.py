@@ -17,6 +17,7 @@ from arbitrade.protocols import (
     Feed,
     Venue,
 )
+from arbitrade.testing.patience import PATIENCE_S
 
 
 class LiveVenueContract:
@@ -113,7 +114,7 @@ class _Watch:
         self._news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self._news.clear()
                 await self._news.wait()

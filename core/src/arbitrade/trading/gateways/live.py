@@ -121,7 +121,7 @@ class LiveGateway:
             self._tell(OrderAnswer(client_id, "not_sent", "", reason))
 
     def cancel(self, client_ids: Sequence[str]) -> None:
-        """Cancel orders."""
+        """Cancel orders at the venue; what comes of it is told by their executions."""
         self._start(self._cancel(tuple(client_ids)), "cancel")
 
     def look_up(self, client_id: str) -> None:

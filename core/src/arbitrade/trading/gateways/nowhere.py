@@ -30,7 +30,7 @@ class NowhereGateway:
         return 0
 
     def fail_waiting(self, reason: str) -> None:
-        """Nothing waits."""
+        """Do nothing: orders here wait for no disk."""
 
     def latencies(self) -> Mapping[str, Latency]:
         """Return nothing: a replay measures nothing."""

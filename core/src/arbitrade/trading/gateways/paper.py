@@ -104,7 +104,7 @@ class PaperVenue:
         self._taken: dict[tuple[str, Side], dict[int, int]] = {}
 
     def begin(self, balances: Mapping[str, Decimal]) -> None:
-        """Hold these balances."""
+        """Hold these balances, and count on from them by what orders take and bring."""
         self._balances = dict(balances)
 
     def balances(self) -> Mapping[str, Decimal]:

@@ -75,7 +75,7 @@ class Cycle:
 
     @property
     def key(self) -> str:
-        """Of its opportunity."""
+        """Key of its opportunity: two with the same key are the same cycle through the market."""
         return self.approved.opportunity.key
 
     @property

@@ -81,7 +81,7 @@ class Desk:
         return not self._state.may_begin
 
     def book(self, symbol: str) -> OrderBook | None:
-        """Return a book."""
+        """Return a book, None where there is none; check `tradable` before relying on it."""
         return self._ports.books().get(symbol)
 
     def instrument(self, symbol: str) -> Instrument:

@@ -66,7 +66,7 @@ class TrackedOrder:
 
     @property
     def client_id(self) -> str:
-        """Ours."""
+        """Our id, which the venue gives back with everything about the order."""
         return self.intent.request.client_id
 
     @property
@@ -177,7 +177,7 @@ class OrderTable:
         self._ended: deque[TrackedOrder] = deque()
 
     def add(self, order: TrackedOrder) -> None:
-        """Take one more."""
+        """Take one more order, by our id and, once it is known, by the venue's."""
         self._by_client[order.client_id] = order
         self.index(order)
 

@@ -157,6 +157,7 @@ class Recovered:
             case RunStarted():
                 self.last_run = run
             case BalancesKept():
+                # What was booked so far is in these; it is known on, in case it is told again.
                 self._forget(len(self.transactions))
                 self.balances = dict(record.balances)
                 self.first_ns = self.first_ns or time_ns

@@ -301,6 +301,7 @@ class Trader:
                 pass
             case _:
                 assert_never(event)
+        # Only now: what one event tells of orders of others is asked about once.
         reconciliation.heed_foreign()
         state.timers.run(state.now_ns)
         self.machine.step()

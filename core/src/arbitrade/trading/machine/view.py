@@ -20,6 +20,8 @@ ZERO = Decimal(0)
 class TraderView:
     """Satisfies `RiskView`.
 
+    Large because a rule may look at that much: a property for each fact, each of a line or two.
+
     Args:
         state: Orders, balances, cycles, and how things stand.
         ports: Books, and the venue's state.
@@ -62,7 +64,7 @@ class TraderView:
 
     @property
     def fees(self) -> FeeSchedule:
-        """What orders cost."""
+        """What orders cost, by pair where the account tells."""
         return self._state.fees
 
     @property
@@ -96,7 +98,7 @@ class TraderView:
         return self._state.event_lag_s
 
     def book(self, symbol: str) -> OrderBook | None:
-        """Return a book."""
+        """Return a book as it is now, None where there is none."""
         return self._ports.books().get(symbol)
 
     def book_age_s(self, symbol: str) -> float | None:
@@ -127,7 +129,7 @@ class TraderView:
 
     @property
     def open_cycles(self) -> int:
-        """Cycles under way."""
+        """How many cycles are under way, unwinding ones included."""
         return len(self._state.cycles)
 
     @property
@@ -203,5 +205,5 @@ class TraderView:
 
     @property
     def account_problem(self) -> str:
-        """Why not."""
+        """Why orders of new cycles may not go out; empty when they may."""
         return self._state.connection_problem or self._state.balance_problem

@@ -60,5 +60,5 @@ class LiveClock:
         return self._run.real_ns()
 
     def monotonic_ns(self) -> int:
-        """Return the same."""
+        """Return the same: the run's time never goes back."""
         return self._run.real_ns()

@@ -10,11 +10,23 @@ from arbitrade.api import BotState
 
 @attrs.frozen
 class RunOutcome:
-    """What a run did; `as_json` is what `--json` prints."""
+    """What a run did; `as_json` is what `--json` prints.
+
+    Args:
+        state: At its end.
+        ledger: Our balances then, by asset.
+        differences: The venue's balances less ours, as last compared.
+        has_venue_ledger: Whether there is a venue with a ledger of its own to agree with.
+        tick_to_order_us: Percentiles by name.
+        rows: In the database, by table.
+        recording: Its file; empty without one.
+        reason: Why it ended.
+    """
 
     state: BotState
     ledger: Mapping[str, Decimal]
     differences: Mapping[str, Decimal]
+    has_venue_ledger: bool
     tick_to_order_us: Mapping[str, float | None]
     rows: Mapping[str, int]
     recording: str

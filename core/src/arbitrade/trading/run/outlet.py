@@ -79,6 +79,11 @@ class Outlet:
                 last_hash=recovered.audit_hash,
             )
 
+    @property
+    def is_written_down(self) -> bool:
+        """Whether the run is in the journal, and may have events and alerts of its own."""
+        return self._early is None
+
     def release_alerts(self) -> None:
         """Hand out the alerts that waited for the run to be written down."""
         early, self._early = self._early or [], None

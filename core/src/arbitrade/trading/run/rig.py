@@ -101,6 +101,8 @@ class Rig:
         self._registry = registry
         self._hands = hands
         self.decisions = Decisions(effects.decided)
+        # The machine asks the engine for books, the engine hands opportunities to the machine: the
+        # ports are methods, so that either may be made first.
         self.swap_problem = ""
         """Why the last swap of a plugin couldn't be done; empty when it was."""
         self.limit_book = LimitBook(settings.risk)
@@ -256,7 +258,7 @@ class Rig:
 
     @property
     def cycle_count(self) -> int:
-        """Directed cycles watched."""
+        """How many directed cycles the detectors watch, of those that can tell."""
         return sum(d.cycle_count for d in self.engine.detectors if isinstance(d, CycleWatcher))
 
     def _make_detectors(self, instruments: Instruments) -> Sequence[Detector]:

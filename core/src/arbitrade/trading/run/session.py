@@ -8,26 +8,20 @@ database, locks.
 
 import asyncio
 import gc
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 import structlog
 
-from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import Answer, BotState, Command, Status
 from arbitrade.book import BookState
 from arbitrade.config import Settings
 from arbitrade.config.digest import settings_of
-from arbitrade.control.kill_switch import Halt
-from arbitrade.control.server import ControlServer
 from arbitrade.errors import ArbitradeError, ConfigError
 from arbitrade.models import Alert, Mode, Severity
 from arbitrade.plain_json import canonical
 from arbitrade.plugins import PluginRegistry
 from arbitrade.process.tasks import first_of, guarded, stopped_or_after, until
-from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Service, Venue
 from arbitrade.records import RunEnded, RunStarted
 from arbitrade.store.tables import rows_by_table
@@ -35,23 +29,11 @@ from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.events import Commanded, RunEnding
 from arbitrade.trading.machine.recovery import Recovered, run_began
 from arbitrade.trading.run import status
-from arbitrade.trading.run.clock import LiveClock, RunClock
+from arbitrade.trading.run.clock import RunClock
 from arbitrade.trading.run.commands import Commands
-from arbitrade.trading.run.ground import Ground
-from arbitrade.trading.run.hands import (
-    LiveHands,
-    Outside,
-    PaperHands,
-    account_at,
-    choose_hands,
-)
 from arbitrade.trading.run.keeper import DatabaseKeeper
+from arbitrade.trading.run.making import make_parts
 from arbitrade.trading.run.outcome import RunOutcome
-from arbitrade.trading.run.outlet import Outlet
-from arbitrade.trading.run.parts import Parts
-from arbitrade.trading.run.rig import Effects, Rig
-from arbitrade.trading.run.shell import BufferShell, Shell
-from arbitrade.trading.run.tape import Tape
 from arbitrade.trading.run.watches import Watches
 
 log = structlog.stdlib.get_logger(__name__)
@@ -93,94 +75,22 @@ class TradingSession:
         credential: str | None = None,
         clock: RunClock | None = None,
     ) -> None:
-        self._has_begun = False
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._reconciled = asyncio.Event()
         self._stop_reason = ""
         self.is_ready_to_trade = asyncio.Event()
         """Set once what was open is ended, and cycles may begin."""
-        clock = clock or RunClock()
-        hands = choose_hands(
-            mode,
-            live=lambda: LiveHands(account_at(venue, LiveClock(clock))),
-            paper=lambda: PaperHands(settings.paper),
-        )
-        if hands.venue_account is not None:
-            account = hands.venue_account.name
-        run_id = str(uuid.uuid4())
-        alerts = Alerts(registry.alert_sinks(settings))
-        ground = Ground(
-            settings,
-            registry.migrations(),
-            venue.name,
-            account,
-            credential,
-            needs_database=hands.is_real,
-            on_alert=lambda alert: outlet.alert(alert),
-            on_halt=self._on_kill_switch,
-            on_lock_lost=lambda why: outlet.on_lock_lost(why),
-        )
-        outlet = Outlet(
-            venue.name,
-            account,
-            run_id,
-            clock,
-            alerts,
-            ground.journal,
-            ground.kill,
-            fail_waiting=lambda reason: rig.gateway.fail_waiting(reason),
-        )
-        record = settings.journal.record
-        tape = Tape(
-            ground.folder / "recordings" if record else None,
-            run_id,
-            settings.recording.compression,
-            outlet.on_tape_failed,
-        )
-        shell = (Shell if record else BufferShell)(clock, tape, outlet)
-        feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
-        rig = Rig(
+        self.parts = make_parts(
             settings,
             registry,
             venue,
-            hands,
-            run_id=run_id,
-            clock=clock,
-            effects=Effects(
-                outlet.write, outlet.alert, outlet.halt, shell.decided, self._reconciled.set
-            ),
-            outside=Outside(
-                ground.journal,
-                shell.tell,
-                clock.real_ns,
-                lambda: shell.event_began_ns,
-                lambda: shell.is_in_frame,
-                outlet.on_account_refused,
-            ),
-            act=shell.act,
-            on_out_of_sync=feed.resync,
-        )
-        shell.attach(rig.trader, rig.engine)
-        self.parts = Parts(
-            settings=settings,
-            registry=registry,
-            venue=venue,
-            hands=hands,
-            run_id=run_id,
+            self,
+            mode=mode,
             account=account,
             command=command,
-            began=datetime.now(UTC),
-            began_ns=clock.real_ns(),
-            clock=clock,
-            ground=ground,
-            alerts=alerts,
-            outlet=outlet,
-            tape=tape,
-            shell=shell,
-            feed=feed,
-            rig=rig,
-            watchdog=Watchdog(on_stall=outlet.on_stall),
-            control=ControlServer(self, ground.folder, account),
+            credential=credential,
+            clock=clock or RunClock(),
+            on_reconciled=self._reconciled.set,
         )
         self._watches = Watches(self.parts, self.is_ready_to_trade)
         self._commands = Commands(self.parts, self.stop)
@@ -332,7 +242,6 @@ class TradingSession:
         )
         parts.outlet.audited("arbitrade", "start", parts.command, f"mode {mode}")
         parts.outlet.release_alerts()
-        self._has_begun = True
         opening = {asset: str(amount) for asset, amount in parts.hands.opening.items()}
         parts.shell.tell(
             run_began(
@@ -349,7 +258,10 @@ class TradingSession:
                 },
             )
         )
-        parts.shell.tell(Commanded("reduce", "arbitrade", {"reason": _STARTING}))
+        halt = parts.ground.kill.halt
+        # A halt outlives the run it was meant for, and is shown from the first moment on.
+        name, reason = ("reduce", _STARTING) if halt is None else ("halt", halt.reason)
+        parts.shell.tell(Commanded(name, "arbitrade", {"reason": reason}))
 
     async def _get_ready(self) -> None:
         """Wait for market and account, end what was in the middle, then let trading begin."""
@@ -372,12 +284,9 @@ class TradingSession:
         gc.freeze()
         self.is_ready_to_trade.set()
         parts.outlet.is_trading = not self._stop.is_set()
-        halt = parts.ground.kill.halt
-        if halt is not None:
-            parts.shell.tell(Commanded("halt", "arbitrade", {"reason": halt.reason}))
-        elif not self._stop.is_set():
+        if not self._stop.is_set() and not parts.ground.kill.is_engaged:
             parts.shell.tell(Commanded("resume", "arbitrade", {}))
-            log.info("trading.active", mode=parts.hands.mode, account=parts.account)
+            log.info("trading.active", mode=parts.hands.mode.value, account=parts.account)
 
     def _check_arming(self) -> None:
         if not self.parts.hands.is_real:
@@ -399,21 +308,6 @@ class TradingSession:
         while on_state is not None:
             await asyncio.sleep(every_s)
             on_state(self.state())
-
-    def _on_kill_switch(self, halt: Halt | None) -> None:
-        """Follow the switch, whoever turned it.  Before the run began, `_get_ready` looks at it."""
-        if halt is None or not self._has_begun:
-            return
-        self.parts.shell.tell(Commanded("halt", halt.actor, {"reason": halt.reason}))
-        self.parts.outlet.audited(halt.actor, "halt", "trading", halt.reason)
-        self.parts.outlet.alert(
-            Alert(
-                Severity.CRITICAL,
-                f"trading is halted: {halt.reason}",
-                "Cycles under way are finished or unwound. `arbitrade resume` lets trading go on.",
-                subject="trading",
-            )
-        )
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────
 
@@ -477,6 +371,7 @@ class TradingSession:
             self.state(),
             parts.rig.state.ledger.balances(),
             parts.rig.trader.reconciliation.differences,
+            parts.hands.must_reconcile,
             status.tick_to_order(parts),
             rows,
             "" if parts.tape.path is None else str(parts.tape.path),

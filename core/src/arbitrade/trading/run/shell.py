@@ -142,7 +142,7 @@ class Shell:
         self.tell(BalanceMoved(change))
 
     def on_balances(self, balances: Sequence[Balance]) -> None:
-        """Take all balances."""
+        """Take all balances, as the venue told them at once."""
         self.tell(BalancesTold(tuple(balances)))
 
     def on_gap(self, reason: str) -> None:

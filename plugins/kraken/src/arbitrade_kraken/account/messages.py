@@ -28,13 +28,12 @@ from arbitrade_kraken.venue_errors import make_error, rule_for
 type Value = str | int | bool | Decimal | Sequence[Value] | Mapping[str, Value]
 
 BATCH_LEAST, BATCH_MOST = 2, 15
-CANCEL_BATCH_MOST = 50
 DEADLINE_LEAST = timedelta(milliseconds=500)
 DEADLINE_MOST = timedelta(seconds=60)
 
 
 @attrs.frozen
-class Answer:
+class VenueAnswer:
     """The venue's answer to one request.
 
     Args:
@@ -43,7 +42,6 @@ class Answer:
         is_success: As the venue says; a missing `result` means nothing.
         result: An object, a list for a batch, or None.
         error: The venue's words, None on success.
-        message: The whole answer, for what stands beside `result`.
     """
 
     method: str
@@ -51,10 +49,9 @@ class Answer:
     is_success: bool
     result: Any
     error: str | None
-    message: Mapping[str, Any] = attrs.field(repr=False)
 
 
-def read_answer(message: Mapping[str, Any]) -> Answer:
+def read_answer(message: Mapping[str, Any]) -> VenueAnswer:
     """Return the answer in a frame that has a `method`.
 
     Raises:
@@ -65,13 +62,12 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         raise MessageError("kraken: an answer whose method or req_id is not what it should be")
     is_success = message.get("success") is True or method == "pong"
     error = message.get("error")
-    return Answer(
+    return VenueAnswer(
         method=method,
         request_id=request_id,
         is_success=is_success,
         result=message.get("result"),
         error=None if is_success else str(error or "refused without a reason"),
-        message=message,
     )
 
 
@@ -146,20 +142,6 @@ def cancel_params(client_ids: Sequence[str]) -> dict[str, Value]:
     return {"cl_ord_id": list(client_ids)}
 
 
-def batch_cancel_params(client_ids: Sequence[str]) -> dict[str, Value]:
-    """Return the parameters of `batch_cancel`, which answers once for all.
-
-    Raises:
-        UsageError: Too few or too many.
-    """
-    if not BATCH_LEAST <= len(client_ids) <= CANCEL_BATCH_MOST:
-        raise UsageError(
-            f"a batch of {len(client_ids)} cancels; the venue takes {BATCH_LEAST} to "
-            f"{CANCEL_BATCH_MOST}"
-        )
-    return {"cl_ord_id": list(client_ids)}
-
-
 def check_order(order: OrderRequest, now: datetime, *, may_fok: bool) -> str | None:
     """Return why the venue would refuse an order, None when nothing speaks against it.
 
@@ -200,7 +182,7 @@ def check_order(order: OrderRequest, now: datetime, *, may_fok: bool) -> str | N
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def outcome(client_id: str, answer: Answer) -> OrderOutcome:
+def outcome(client_id: str, answer: VenueAnswer) -> OrderOutcome:
     """Return what the answer to `add_order`, `amend_order` or `cancel_order` means."""
     if answer.is_success:
         result = answer.result if isinstance(answer.result, Mapping) else {}
@@ -221,7 +203,7 @@ def not_sent(client_id: str, reason: str) -> Rejected:
     return Rejected(client_id, reason, error)
 
 
-def batch_outcomes(client_ids: Sequence[str], answer: Answer) -> list[OrderOutcome]:
+def batch_outcomes(client_ids: Sequence[str], answer: VenueAnswer) -> list[OrderOutcome]:
     """Return what the answer to `batch_add` means for each order, in the order of the request.
 
     The rows decide: the answer as a whole may be a failure while some orders stand.
@@ -239,10 +221,10 @@ def batch_outcomes(client_ids: Sequence[str], answer: Answer) -> list[OrderOutco
     return outcomes
 
 
-def cancelled_count(answer: Answer) -> int | None:
-    """Return how many orders `cancel_all` or `batch_cancel` reached, None if it doesn't tell."""
+def cancelled_count(answer: VenueAnswer) -> int | None:
+    """Return how many orders `cancel_all` reached, None if the answer doesn't tell."""
     result = answer.result if isinstance(answer.result, Mapping) else {}
-    count = result.get("count", answer.message.get("orders_cancelled"))
+    count = result.get("count")
     return count if isinstance(count, int) else None
 
 

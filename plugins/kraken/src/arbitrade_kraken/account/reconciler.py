@@ -18,13 +18,13 @@ class Reconciler:
 
     Args:
         api: Who is asked.
-        table: What we know.
+        orders: What we know.
         clock: For durations.
         settle_s: How long after its deadline an order may still turn up in the venue's lists.
     """
 
     api: KrakenApi
-    table: VenueOrders
+    orders: VenueOrders
     clock: Clock
     settle_s: float
     _heard: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -43,7 +43,7 @@ class Reconciler:
             VenueUnavailableError: The venue can't be asked now.
         """
         state = await self._look(client_id)
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         now = self._now()
         until = self.settle_s + max(now, entry.deadline_s if entry is not None else now)
         while state is None and (left_s := until - self._now()) > 0:
@@ -52,9 +52,9 @@ class Reconciler:
         if state is None:
             state = await self._look(client_id)
         if state is not None:
-            self.table.resolved(state)
+            self.orders.resolved(state)
         else:
-            self.table.rejected(client_id)
+            self.orders.rejected(client_id)
         return state
 
     async def ended_meanwhile(
@@ -76,20 +76,20 @@ class Reconciler:
         if since is not None and any(
             state.filled_quantity > filled.get(state.order_id, 0) for state in states
         ):
-            fills = await self.api.fills(since, self.table.client_ids())
+            fills = await self.api.fills(since, self.orders.client_ids())
             reports += [
                 fill
                 for fill in fills
-                if fill.order_id in filled and self.table.is_new_fill(fill.exec_id or "")
+                if fill.order_id in filled and self.orders.is_new_fill(fill.exec_id or "")
             ]
         for state in states:
-            self.table.resolved(state)
+            self.orders.resolved(state)
             if state.status.is_final:
                 reports.append(as_report(state))
         return reports
 
     async def _look(self, client_id: str) -> OrderState | None:
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         if entry is not None and entry.order_id:
             # Exact, and never behind.
             for state in await self.api.query_orders([entry.order_id]):
@@ -107,7 +107,7 @@ class Reconciler:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._heard.wait()
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         return entry is not None and entry.order_id is not None
 
     def _now(self) -> float:

@@ -19,9 +19,9 @@ from arbitrade.protocols import Clock
 from arbitrade_kraken.account import messages
 from arbitrade_kraken.account.config import KrakenAccountSettings
 from arbitrade_kraken.account.connection import NotSentError, PrivateConnection, UnansweredError
-from arbitrade_kraken.account.messages import Answer, Value
-from arbitrade_kraken.account.rate_budget import TradingBudget
+from arbitrade_kraken.account.messages import Value, VenueAnswer
 from arbitrade_kraken.account.tracking import VenueOrders, may_rest
+from arbitrade_kraken.account.trading_budget import TradingBudget
 from arbitrade_kraken.rest.endpoints import KrakenApi
 from arbitrade_kraken.venue_errors import (
     PairRestrictedError,
@@ -44,7 +44,7 @@ class OrderSender:
         settings: Timeouts, deadline.
         private: The connection.
         api: The other way.
-        table: Where orders are entered before they are sent.
+        orders: Where orders are entered before they are sent.
         budget: Trading counters.
         clock: For deadlines.
     """
@@ -52,7 +52,7 @@ class OrderSender:
     settings: KrakenAccountSettings = attrs.field(repr=False)
     private: PrivateConnection
     api: KrakenApi = attrs.field(repr=False)
-    table: VenueOrders = attrs.field(repr=False)
+    orders: VenueOrders = attrs.field(repr=False)
     budget: TradingBudget = attrs.field(repr=False)
     clock: Clock = attrs.field(repr=False)
     allowed: frozenset[str] | None = attrs.field(default=None, repr=False)
@@ -60,7 +60,7 @@ class OrderSender:
     _restricted: set[str] = attrs.field(factory=set, init=False)
 
     async def add(self, order: OrderRequest) -> OrderOutcome:
-        """Send one order."""
+        """Send one order, once; where no answer comes, its outcome is unknown."""
         refusal = self._refusal([order], order.symbol)
         if refusal is not None:
             return attrs.evolve(refusal, client_id=order.client_id)
@@ -103,7 +103,7 @@ class OrderSender:
         """Change an open order in place."""
         deadline = self._now() + timedelta(seconds=self.settings.order_deadline_s)
         params = messages.amend_params(client_id, quantity, limit_price, deadline)
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         if entry is not None and entry.symbol is not None:
             self.budget.amended(entry.symbol, client_id)
         try:
@@ -184,7 +184,7 @@ class OrderSender:
         return None
 
     def _is_taken(self, client_id: str) -> bool:
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         return entry is not None and entry.is_live
 
     def _enter(self, batch: Sequence[OrderRequest], deadline: datetime) -> None:
@@ -192,7 +192,7 @@ class OrderSender:
         left_s = (deadline - self._now()).total_seconds()
         for order in batch:
             if not order.is_dry_run:
-                self.table.register(order, self._seconds() + left_s)
+                self.orders.register(order, self._seconds() + left_s)
         resting = [order.client_id for order in batch if may_rest(order)]
         self.budget.added(batch[0].symbol, len(batch), resting)
 
@@ -203,7 +203,7 @@ class OrderSender:
 
     # ── after sending ────────────────────────────────────────────────────────────────────────────
 
-    async def _ask(self, method: str, params: Mapping[str, Value]) -> Answer:
+    async def _ask(self, method: str, params: Mapping[str, Value]) -> VenueAnswer:
         return await self.private.request(method, params, self.settings.order_timeout_s)
 
     def _without_answer(self, order: OrderRequest, error: VenueError) -> OrderOutcome:
@@ -213,12 +213,12 @@ class OrderSender:
         return Unknown(order.client_id, str(error))
 
     def _concluded(self, order: OrderRequest, outcome: OrderOutcome) -> OrderOutcome:
-        """Take over what an outcome says about table and counters."""
+        """Take over what an outcome says about the order and the counters."""
         match outcome:
             case Accepted():
-                self.table.accepted(order.client_id, outcome.order_id)
+                self.orders.accepted(order.client_id, outcome.order_id)
             case Rejected():
-                self.table.rejected(order.client_id)
+                self.orders.rejected(order.client_id)
                 self.budget.ended(order.symbol, order.client_id)
                 self._learn(order.symbol, outcome)
             case Unknown():
@@ -238,7 +238,7 @@ class OrderSender:
                 self.budget.exceeded(symbol)
 
     async def _cancel(self, client_id: str) -> OrderOutcome:
-        entry = self.table.by_client(client_id)
+        entry = self.orders.by_client(client_id)
         order_id = (entry.order_id if entry is not None else None) or ""
         try:
             answer = await self._ask("cancel_order", messages.cancel_params([client_id]))

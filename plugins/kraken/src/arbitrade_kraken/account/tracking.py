@@ -173,6 +173,7 @@ class VenueOrders:
         exec_id = row.get("exec_id") if is_fill else None
         if is_fill and not isinstance(exec_id, str):
             raise MessageError(f"kraken: a fill of {order_id} without exec_id")
+        # After a reconnect the snapshot brings the latest fills once more.
         if exec_id is not None and not self.is_new_fill(exec_id):
             return None
         entry = self._entry(order_id, _client_id(row))
@@ -181,6 +182,7 @@ class VenueOrders:
         if is_snapshot and is_fill:
             told = entry.status if entry.status.is_final else told
         self._move(entry, told)
+        # Later events leave out pair, side and our id, so these come from what is known.
         report = ExecutionReport(
             order_id=order_id,
             client_id=entry.client_id,
@@ -245,10 +247,10 @@ class VenueOrders:
                 del self._by_client[oldest.client_id]
 
 
-def missing_from(snapshot: Iterable[ExecutionReport], table: VenueOrders) -> list[VenueOrder]:
+def missing_from(snapshot: Iterable[ExecutionReport], orders: VenueOrders) -> list[VenueOrder]:
     """Return the orders that stood as far as we know, and that a snapshot doesn't mention."""
     told = {report.order_id for report in snapshot if report.kind != "trade"}
-    return [entry for entry in table.live() if entry.order_id and entry.order_id not in told]
+    return [entry for entry in orders.live() if entry.order_id and entry.order_id not in told]
 
 
 def as_report(state: OrderState, timestamp: str | None = None) -> ExecutionReport:

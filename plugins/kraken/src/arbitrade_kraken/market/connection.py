@@ -1,18 +1,18 @@
-"""One socket of the feed: connect, subscribe, watch, and come back when it is lost."""
+"""One connection of the feed: what to subscribe on its socket, and what a frame means.
 
-import asyncio
+The socket is kept up by `arbitrade_kraken.wire.link`.
+"""
+
 import re
-import ssl
 from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from itertools import count
-from random import Random
+from math import inf
 
 import attrs
 import structlog
 
-from arbitrade.errors import MessageError, VenueUnavailableError
+from arbitrade.errors import MessageError
 from arbitrade.models import (
     Batch,
     BookDelta,
@@ -25,25 +25,22 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade.protocols import BufferHandler, Clock, FeedHandler
+from arbitrade.protocols import BufferHandler, FeedHandler
 from arbitrade_kraken.backoff import Backoff
 from arbitrade_kraken.config import KrakenSettings
-from arbitrade_kraken.limits import TokenBucket
 from arbitrade_kraken.market import requests
-from arbitrade_kraken.market.subscriptions import Outcome, Step, Subscriptions
-from arbitrade_kraken.wire.opening import AnyWire, ConnectionRefusedByVenueError, Ending, OpenWire
-from arbitrade_kraken.wire.plain import open_wire
+from arbitrade_kraken.market.subscriptions import AnswerEffect, Step, Subscriptions
+from arbitrade_kraken.token_bucket import TokenBucket
+from arbitrade_kraken.wire.link import Access, Address, Link, LostError
+from arbitrade_kraken.wire.opening import OnBuffer, raise_if_wrong_host
 
 log = structlog.stdlib.get_logger(__name__)
 
-_POLICY_VIOLATION = 1008
-_TOO_MANY = frozenset({429, 503})
-_WRONG_HOST = "unavailable on this endpoint"
 _REQUEST_BURST = 10.0
 _SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"\\]+)"')
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Shared:
     """What the connections of one feed have in common.
 
@@ -51,37 +48,28 @@ class Shared:
         settings: Limits, waits, address.
         depth: Levels a side.
         handler: Who gets the frames.
-        clock: For durations.
-        random: For jitter.
-        attempts: Budget for connection attempts: the venue counts them by address.
+        access: How sockets are opened, and what was counted.
         on_instruments: Takes what the venue says about its pairs.
-        open_wire: Opens a WebSocket.
-        tls: Certificates to trust; None for the system's.
     """
 
     settings: KrakenSettings
     depth: int
     handler: FeedHandler
-    clock: Clock
-    random: Random
-    attempts: TokenBucket
+    access: Access
     on_instruments: Callable[[InstrumentsChanged], None]
-    open_wire: OpenWire = open_wire
-    tls: ssl.SSLContext | None = None
-    counters: Counter[str] = attrs.field(factory=Counter)
     _ids: "count[int]" = attrs.field(factory=lambda: count(1))
 
     def now(self) -> float:
         """Return seconds that never go back."""
-        return self.clock.monotonic_ns() / 1e9
+        return self.access.clock.monotonic_ns() / 1e9
 
     def next_id(self) -> int:
         """Return a request id that no connection used before."""
         return next(self._ids)
 
 
-class Connection:
-    """Owns one socket and the books on it.
+class MarketConnection:
+    """Owns one link and the books on it; see `LinkOwner` for what the link calls.
 
     Args:
         number: Which of the feed's connections; 0 carries the instruments as well.
@@ -92,28 +80,19 @@ class Connection:
         settings = shared.settings
         self.number = number
         self._shared = shared
-        self._settings = settings
-        self._counters = shared.counters
+        self._counters = shared.access.counters
         self._handler = handler = shared.handler
         # Asked once: such a protocol takes longer to check than most frames.
         self._take = handler.on_buffer if isinstance(handler, BufferHandler) else None
-        self._wake = asyncio.Event()
-        self._wire: AnyWire | None = None
-        self._state: VenueState | None = None
-        self._is_greeted = False
+        self.on_buffer: OnBuffer | None = None if self._take is None else self._on_buffer
         self._has_instruments = False
-        self._is_voided = True
-        self._is_failing = False
         self._instruments_request = 0
-        self._sent_at = 0.0
-        self._received = Counter[str]()
         self._requests = TokenBucket(_REQUEST_BURST, settings.requests_per_s, shared.now)
-        self._backoff = Backoff(
-            settings.reconnect_s,
-            settings.reconnect_max_s,
-            shared.random,
-            quick=settings.reconnect_quick,
-            calm_s=settings.reconnect_max_s,
+        self._link = Link(
+            self,
+            Address(settings.ws_url, "kraken.ws_url", {"connection": number}),
+            settings,
+            shared.access,
         )
         self.books = Subscriptions(
             shared.depth,
@@ -128,32 +107,27 @@ class Connection:
     def want(self, symbols: Collection[str]) -> None:
         """Carry these books too."""
         self.books.want(symbols)
-        self._wake.set()
+        self._link.wake()
 
     def drop(self, symbols: Collection[str]) -> None:
         """Carry these books no longer."""
         self.books.drop(symbols, self._shared.now())
-        self._wake.set()
+        self._link.wake()
 
     def resync(self, symbol: str) -> None:
         """Get a fresh snapshot of one book, unless that is under way."""
         if self.books.restart(symbol, self._shared.now()):
             self._counters["resyncs"] += 1
-            self._wake.set()
+            self._link.wake()
 
     @property
     def is_up(self) -> bool:
         """True from the venue's greeting until the socket is lost or given up."""
-        return not self._is_voided
+        return self._link.is_up
 
     def received(self) -> Counter[str]:
         """Return frames and bytes received so far, over all sockets this connection had."""
-        wire = self._wire
-        if wire is None:
-            return self._received
-        return self._received + Counter(frames=wire.frames, bytes=wire.bytes)
-
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────
+        return self._link.received()
 
     async def run(self) -> None:
         """Keep a socket up as long as there is something to carry; until cancelled.
@@ -161,184 +135,71 @@ class Connection:
         Raises:
             VenueUnavailableError: The venue refuses for good.
         """
-        while True:
-            await self._until_needed()
-            await self._until_affordable()
-            self._counters["connection_attempts"] += 1
-            least_s = 0.0
-            try:
-                await self._session()
-            except _LostError as lost:
-                self._say_failing(str(lost))
-            except ConnectionRefusedByVenueError as refused:
-                if refused.is_final:
-                    raise self._give_up(str(refused)) from refused
-                if refused.status in _TOO_MANY:
-                    least_s = self._settings.busy_wait_s
-                self._counters["connections_refused"] += 1
-                self._say_failing(str(refused))
-            except VenueUnavailableError as unavailable:
-                self._say_failing(str(unavailable))
-            else:
-                continue  # Nothing to carry any more; no reason to wait.
-            await asyncio.sleep(self._reconnect_wait(least_s))
-            self._counters["reconnects"] += 1
-
-    async def _until_needed(self) -> None:
-        """A socket that carries nothing would be closed by the venue: don't open one."""
-        while self._is_idle:
-            self._wake.clear()
-            await self._wake.wait()
-
-    async def _until_affordable(self) -> None:
-        wait_s = self._shared.attempts.take()
-        if wait_s > 0:
-            self._counters["attempts_delayed"] += 1
-            log.warning("kraken.attempts_used_up", connection=self.number, wait_s=round(wait_s, 1))
-            await asyncio.sleep(wait_s)
-
-    @property
-    def _is_idle(self) -> bool:
-        return self.number != 0 and self.books.is_idle
-
-    def _reconnect_wait(self, least_s: float) -> float:
-        if self._state is VenueState.MAINTENANCE:
-            least_s = max(least_s, self._settings.maintenance_wait_s)
-        # Spread upwards, so that the least stays the least.
-        least_s *= self._shared.random.uniform(1.0, 1.5)
-        return max(self._backoff.next(self._shared.now()), least_s)
-
-    def _say_failing(self, reason: str) -> None:
-        """Log the first failure after a good time; the rest is counted."""
-        self._counters["connection_failures"] += 1
-        if not self._is_failing:
-            self._is_failing = True
-            log.warning("kraken.connection_lost", connection=self.number, reason=reason)
-
-    def _give_up(self, reason: str) -> VenueUnavailableError:
-        return VenueUnavailableError(
-            f"{reason}; not trying again.  Check kraken.ws_url ({self._settings.ws_url}), and that "
-            "this network may use Kraken's API, then start again"
-        )
+        await self._link.run()
 
     # ── one socket ───────────────────────────────────────────────────────────────────────────────
 
-    async def _session(self) -> None:
-        """Use one socket from the first byte to the last; return when there is nothing to carry."""
-        settings = self._settings
-        self._is_greeted = self._has_instruments = False
-        wire = await self._shared.open_wire(
-            settings.ws_url,
-            self._on_frame,
-            self._on_end,
-            max_size=settings.max_frame_mb * 1024 * 1024,
-            timeout_s=settings.connect_timeout_s,
-            tls=self._shared.tls,
-            on_buffer=None if self._take is None else self._on_buffer,
-        )
-        self._wire = wire
-        self._sent_at = self._shared.now()
-        try:
-            await self._answered(wire, lambda: self._is_greeted, "status")
-            if self.number == 0:
-                await self._subscribe_instruments(wire)
-            self.books.reset()
-            self._is_failing = False
-            log.info("kraken.connected", connection=self.number, books=len(self.books))
-            await self._carry(wire)
-        except Exception as error:
-            self._void(str(error))
-            wire.abort()
-            raise
-        finally:
-            self._is_voided = True  # Whatever ends from here on was our wish.
-            await wire.close(settings.close_timeout_s)
-            self._received += Counter(frames=wire.frames, bytes=wire.bytes)
-            self._wire = None
+    @property
+    def is_needed(self) -> bool:
+        """False without books: the venue would close a socket that carries nothing."""
+        return self.number == 0 or not self.books.is_idle
 
-    async def _subscribe_instruments(self, wire: AnyWire) -> None:
-        self._instruments_request = self._shared.next_id()
-        self._send(wire, requests.subscribe_instruments(self._instruments_request))
-        await self._answered(wire, lambda: self._has_instruments, "instruments")
+    async def prepare(self) -> None:
+        """Start over: the instruments have to come again."""
+        self._has_instruments = False
 
-    async def _answered(self, wire: AnyWire, has_come: Callable[[], bool], what: str) -> None:
-        timeout_s = self._settings.answer_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not has_come():
-                    self._raise_if_ended(wire)
-                    self._wake.clear()
-                    await self._wake.wait()
-        except TimeoutError as error:
-            self._counters["timeouts"] += 1
-            raise _LostError(f"no {what} within {timeout_s:g} s") from error
-
-    async def _carry(self, wire: AnyWire) -> None:
-        """Send what is due, watch for silence; until the socket ends or carries nothing."""
-        while True:
-            self._wake.clear()
-            self._raise_if_ended(wire)
-            if self._is_idle:
-                return
-            self._raise_if_silent(wire)
+    async def carry(self) -> None:
+        """Subscribe the instruments, then send what is due as long as there are books."""
+        if self.number == 0:
+            self._instruments_request = self._shared.next_id()
+            self._send(requests.subscribe_instruments(self._instruments_request))
+            await self._link.until(lambda: self._has_instruments, "instruments")
+        self._link.expect_heartbeats()
+        self.books.reset()
+        self._link.stands()
+        log.info("kraken.connected", connection=self.number, books=len(self.books))
+        while self.is_needed:
+            if self.books.is_stuck:
+                raise LostError("the venue answers no request")
             now = self._shared.now()
             for request in self.books.due_requests(now, self._requests.available()):
                 self._requests.take()
-                self._send(wire, request)
-            if now - self._sent_at >= self._settings.ping_s:
-                self._send(wire, requests.ping(self._shared.next_id()))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._rest_s(wire, now)):
-                    await self._wake.wait()
+                self._send(request)
+            await self._link.rest(self._rest_s(now))
 
-    def _rest_s(self, wire: AnyWire, now: float) -> float:
-        """Return how long nothing has to be done unless something happens."""
-        book_s = self.books.next_due() - now
-        if book_s <= 0:
-            book_s = self._requests.next_in()  # Due, but the venue wants requests paced.
-        return max(
-            0.001,
-            min(
-                book_s,
-                self._settings.silence_s - wire.silent_s,
-                self._sent_at + self._settings.ping_s - now,
-            ),
-        )
+    def ping(self) -> None:
+        """Send a ping, and tell the handler as of everything we send."""
+        self._send(requests.ping(self._shared.next_id()))
 
-    def _raise_if_silent(self, wire: AnyWire) -> None:
-        silent_s = wire.silent_s
-        if silent_s >= self._settings.silence_s:
-            self._counters["silences"] += 1
-            raise _LostError(f"no frame for {silent_s:.1f} s, not even a heartbeat")
-        if self.books.is_stuck:
-            raise _LostError("the venue answers no request")
+    def on_lost(self, reason: str) -> None:
+        """Tell the handler, once a socket, that no book on it can be trusted any more."""
+        self._handler.on_event(self.number, ConnectionLost(self.books.symbols, reason))
 
-    def _raise_if_ended(self, wire: AnyWire) -> None:
-        if wire.failure is not None:
-            raise wire.failure
-        if not wire.ended.done():
-            return
-        ending = wire.ended.result()
-        if ending.code == _POLICY_VIOLATION:
-            raise ConnectionRefusedByVenueError(
-                f"kraken: {_words(ending)}, a violation of the venue's policy", is_final=True
-            )
-        raise _LostError(_words(ending))
+    def on_failing(self, reason: str) -> None:
+        """Do nothing: that books are void was told at once, and more there is not to know."""
 
-    def _send(self, wire: AnyWire, request: bytes) -> None:
-        self._sent_at = self._shared.now()
-        wire.send(request)
+    def _rest_s(self, now: float) -> float | None:
+        """Return how long no request has to go out unless something happens; None for ever."""
+        due_s = self.books.next_due() - now
+        if due_s == inf:
+            return None
+        # What is due already waits because the venue wants requests paced.
+        return max(0.001, due_s if due_s > 0 else self._requests.next_in())
+
+    def _send(self, request: bytes) -> None:
+        self._link.send(request)
         self._handler.on_sent(self.number, request)
 
     # ── what the venue says ──────────────────────────────────────────────────────────────────────
 
-    def _on_frame(self, frame: bytes) -> None:
+    def on_frame(self, frame: bytes) -> None:
+        """Give a frame to the handler, and see what it means for the subscriptions."""
         try:
             event = self._handler.on_frame(self.number, frame)
         except MessageError as error:
             self._counters["bad_frames"] += 1
-            self._void(str(error))
-            raise _LostError(str(error)) from error
+            self._link.lose(str(error))
+            raise
         if event is not None:
             self._on_event(event)
         elif self.books.snapshots_due and b'"snapshot"' in frame:
@@ -356,7 +217,7 @@ class Connection:
     def _on_event(self, event: MarketEvent) -> None:
         match event:
             case Subscribed() | Unsubscribed():
-                if self.books.on_answer(event, self._shared.now()) is Outcome.UNKNOWN:
+                if self.books.on_answer(event, self._shared.now()) is AnswerEffect.UNKNOWN:
                     self._counters["answers_unexpected"] += 1
             case RequestRefused():
                 self._on_refused(event)
@@ -375,68 +236,44 @@ class Connection:
                 self._on_state(event.state)
             case _:
                 return
-        self._wake.set()
+        self._link.wake()
 
     def _on_refused(self, refusal: RequestRefused) -> None:
         if refusal.request_id == self._instruments_request and not self._has_instruments:
-            if _WRONG_HOST in refusal.reason:
-                raise ConnectionRefusedByVenueError(f"kraken: {refusal.reason}", is_final=True)
-            raise _LostError(f"instruments refused: {refusal.reason}")
-        outcome = self.books.on_answer(refusal, self._shared.now())
-        self._counters[_REFUSALS.get(outcome, "answers_unexpected")] += 1
-        if outcome in _REFUSALS:
+            raise_if_wrong_host(refusal.reason)
+            raise LostError(f"instruments refused: {refusal.reason}")
+        effect = self.books.on_answer(refusal, self._shared.now())
+        self._counters[_REFUSALS.get(effect, "answers_unexpected")] += 1
+        if effect in _REFUSALS:
             log.warning(
                 "kraken.request_refused",
                 connection=self.number,
                 pair=refusal.symbol,
                 method=refusal.method,
                 reason=refusal.reason,
-                is_final=outcome is Outcome.REFUSED,
+                is_final=effect is AnswerEffect.REFUSED,
             )
 
     def _on_state(self, state: VenueState) -> None:
-        before, self._state = self._state, state
-        if not self._is_greeted:
-            self._is_greeted = True
-            self._is_voided = False
-        elif state is VenueState.ONLINE and before is not VenueState.ONLINE:
+        before = self._link.state
+        is_greeting = self._link.greeted(state)
+        if not is_greeting and state is VenueState.ONLINE and before is not VenueState.ONLINE:
             # The market was halted and is open again: go on from fresh snapshots only.
             for symbol in self.books.symbols:
                 if self.books.step(symbol) is Step.LIVE:
                     self.resync(symbol)
 
-    def _on_end(self, ending: Ending) -> None:
-        try:
-            self._void(_words(ending))
-        finally:
-            self._wake.set()
-
-    def _void(self, reason: str) -> None:
-        """Tell the handler, once a socket, that no book on it can be trusted any more."""
-        if not self._is_voided:
-            self._is_voided = True
-            lost = ConnectionLost(self.books.symbols, reason)
-            self._handler.on_event(self.number, lost)
-
     def _make_book_backoff(self) -> Backoff:
-        settings = self._settings
+        settings = self._shared.settings
         return Backoff(
             settings.resync_s,
             settings.resync_max_s,
-            self._shared.random,
+            self._shared.access.random,
             calm_s=settings.resync_max_s,
         )
 
 
-def _words(ending: Ending) -> str:
-    return f"connection closed ({ending.code} {ending.reason})"
-
-
-class _LostError(Exception):
-    """A socket of no use any more; the message says why."""
-
-
 _REFUSALS = {
-    Outcome.REFUSED: "books_refused",
-    Outcome.REFUSED_FOR_NOW: "refused_for_now",
+    AnswerEffect.REFUSED: "books_refused",
+    AnswerEffect.REFUSED_FOR_NOW: "refused_for_now",
 }

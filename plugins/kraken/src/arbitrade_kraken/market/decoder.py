@@ -27,7 +27,7 @@ from arbitrade.models import (
     VenueState,
     VenueStateChanged,
 )
-from arbitrade_kraken.market.messages import read_instrument_frame
+from arbitrade_kraken.instruments import read_instrument_frame
 
 _EXACT_BELOW = 2**52
 """Integers below this, divided by a power of ten, are different doubles from their neighbours."""

@@ -13,14 +13,14 @@ from arbitrade.errors import UsageError
 from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.protocols import Clock, FeedHandler
 from arbitrade_kraken.config import DEPTHS, KrakenSettings
-from arbitrade_kraken.limits import TokenBucket
-from arbitrade_kraken.market.connection import Connection, Shared
+from arbitrade_kraken.market.connection import MarketConnection, Shared
 from arbitrade_kraken.market.subscriptions import Step
+from arbitrade_kraken.together import together
 from arbitrade_kraken.wire.choosing import choose_transport
+from arbitrade_kraken.wire.link import Access, attempts_budget
 
 log = structlog.stdlib.get_logger(__name__)
 
-_WINDOW_S = 600.0
 _COUNTED = (
     "connection_attempts",
     "attempts_delayed",
@@ -74,25 +74,20 @@ class KrakenFeed:
         self._choose = choose
         self._instruments = Instruments()
         self._changed = asyncio.Event()
-        self._places: dict[str, Connection] = {}
+        self._places: dict[str, MarketConnection] = {}
         self._chosen: frozenset[str] = frozenset()
-        self._shared = Shared(
-            settings=settings,
-            depth=depth,
-            handler=handler,
+        self._counters: Counter[str] = Counter()
+        access = Access(
+            open_wire=choose_transport(settings.transport),
+            attempts=attempts_budget(settings.connection_attempts_per_10_minutes, clock),
             clock=clock,
             random=random if random is not None else SystemRandom(),
-            attempts=TokenBucket.per_window(
-                settings.connection_attempts_per_10_minutes,
-                _WINDOW_S,
-                lambda: clock.monotonic_ns() / 1e9,
-            ),
-            on_instruments=self._on_instruments,
-            open_wire=choose_transport(settings.transport),
+            counters=self._counters,
             tls=tls,
         )
+        shared = Shared(settings, depth, handler, access, self._on_instruments)
         self._connections = tuple(
-            Connection(number, self._shared) for number in range(settings.connections)
+            MarketConnection(number, shared) for number in range(settings.connections)
         )
 
     async def run(self) -> None:
@@ -101,16 +96,9 @@ class KrakenFeed:
         Raises:
             VenueUnavailableError: The venue refuses for good; the message says what to do.
         """
-        shared = self._shared
-        if shared.tls is None and shared.settings.ws_url.startswith("wss:"):
-            shared.tls = ssl.create_default_context()  # Once: it reads the system's certificates.
-        try:
-            async with asyncio.TaskGroup() as group:
-                for connection in self._connections:
-                    group.create_task(connection.run(), name=f"kraken-{connection.number}")
-                group.create_task(self._follow_instruments(), name="kraken-instruments")
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+        await together(
+            *(connection.run() for connection in self._connections), self._follow_instruments()
+        )
 
     def resync(self, symbol: str) -> None:
         """Ask for a fresh snapshot of one book; the others go on.
@@ -136,7 +124,7 @@ class KrakenFeed:
                 live += steps[Step.LIVE]
         return {
             **dict.fromkeys(_COUNTED, 0),
-            **self._shared.counters,
+            **self._counters,
             "connections": sum(connection.is_up for connection in self._connections),
             "frames": received["frames"],
             "bytes": received["bytes"],
@@ -173,11 +161,11 @@ class KrakenFeed:
             self._assign(frozenset(chosen := self._choose(self._instruments)), chosen)
 
     def _assign(self, wanted: frozenset[str], in_order: Collection[str]) -> None:
-        """Put new books on the connection with the fewest, let those go that nobody wants."""
+        """Put each new book on the connection with the fewest, and let go what nobody wants."""
         if wanted == self._chosen:
             return
         load = Counter(self._places[symbol].number for symbol in self._chosen & wanted)
-        new: dict[Connection, list[str]] = {}
+        new: dict[MarketConnection, list[str]] = {}
         for symbol in in_order:
             if symbol in self._chosen:
                 continue
@@ -187,7 +175,7 @@ class KrakenFeed:
             )
             load[place.number] += 1
             new.setdefault(place, []).append(symbol)
-        gone: dict[Connection, list[str]] = {}
+        gone: dict[MarketConnection, list[str]] = {}
         for symbol in self._chosen - wanted:
             gone.setdefault(self._places[symbol], []).append(symbol)
         self._chosen = wanted
@@ -196,9 +184,3 @@ class KrakenFeed:
         for connection, symbols in new.items():
             connection.want(symbols)
         log.info("kraken.books_chosen", books=len(wanted))
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception that is none of a group's making."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -31,7 +31,7 @@ class Step(enum.Enum):
     REFUSED = "refused by the venue"
 
 
-class Outcome(enum.Enum):
+class AnswerEffect(enum.Enum):
     """What an answer did; the owner counts and logs."""
 
     TAKEN = "answers"
@@ -113,7 +113,7 @@ class Subscriptions:
     # ── what is wanted ───────────────────────────────────────────────────────────────────────────
 
     def want(self, symbols: Iterable[str]) -> None:
-        """Add books."""
+        """Carry these books from now on; the next requests subscribe those that are new."""
         for symbol in symbols:
             book = self._books.get(symbol)
             if book is None:
@@ -165,16 +165,18 @@ class Subscriptions:
 
     # ── what the venue says ──────────────────────────────────────────────────────────────────────
 
-    def on_answer(self, event: Subscribed | Unsubscribed | RequestRefused, now: float) -> Outcome:
+    def on_answer(
+        self, event: Subscribed | Unsubscribed | RequestRefused, now: float
+    ) -> AnswerEffect:
         """Take an acknowledgement or a refusal; it counts for the request it answers only."""
         if isinstance(event, RequestRefused):
             return self._on_refused(event, now)
         book = self._books.get(event.symbol)
         expected = Step.SUBSCRIBING if isinstance(event, Subscribed) else Step.LEAVING
         if book is None or book.step is not expected:
-            return Outcome.UNKNOWN
+            return AnswerEffect.UNKNOWN
         if event.request_id is not None and event.request_id != book.request_id:
-            return Outcome.UNKNOWN
+            return AnswerEffect.UNKNOWN
         if expected is Step.LEAVING:
             self._left(book, now)
         elif not book.is_wanted:
@@ -185,7 +187,7 @@ class Subscriptions:
             self._recovered(book, now)
         else:
             self._go(book, Step.AWAITING, now + self._timeout_s)
-        return Outcome.TAKEN
+        return AnswerEffect.TAKEN
 
     def on_snapshot(self, symbol: str, now: float) -> None:
         """Take note that a snapshot came, and was good: nobody asked for a restart meanwhile."""
@@ -197,7 +199,8 @@ class Subscriptions:
         elif book.step is Step.SUBSCRIBING:
             book.has_snapshot = True
 
-    def _on_refused(self, refusal: RequestRefused, now: float) -> Outcome:
+    def _on_refused(self, refusal: RequestRefused, now: float) -> AnswerEffect:
+        # A refusal may name the pair in a field, in its text, or not at all.
         symbols = self._sent.get(refusal.request_id or 0, ())
         meant = refusal.symbol
         if meant not in self._books:
@@ -208,27 +211,27 @@ class Subscriptions:
         if book is None and _is_for_now(refusal.reason):
             for symbol in symbols:
                 self._retry_later(symbol, refusal.request_id, now)
-            return Outcome.REFUSED_FOR_NOW if symbols else Outcome.UNKNOWN
+            return AnswerEffect.REFUSED_FOR_NOW if symbols else AnswerEffect.UNKNOWN
         if book is None or refusal.request_id not in (None, book.request_id):
             # Somebody in a batch was refused and we can't tell who: who gets no answer is asked for
             # again alone, see `due_requests`.
-            return Outcome.UNKNOWN
+            return AnswerEffect.UNKNOWN
         if book.step is Step.LEAVING:
             self._left(book, now)  # It was not subscribed any more: that is what we wanted.
-            return Outcome.TAKEN
+            return AnswerEffect.TAKEN
         if book.step is not Step.SUBSCRIBING:
-            return Outcome.UNKNOWN
+            return AnswerEffect.UNKNOWN
         if _is_for_now(refusal.reason):
             self._retry_later(book.symbol, book.request_id, now)
-            return Outcome.REFUSED_FOR_NOW
+            return AnswerEffect.REFUSED_FOR_NOW
         if "already" in refusal.reason.lower():
             self._go(book, Step.AWAITING, now + self._timeout_s)
-            return Outcome.TAKEN
+            return AnswerEffect.TAKEN
         if book.is_wanted:
             self._go(book, Step.REFUSED, inf)
         else:
             self._remove(book)
-        return Outcome.REFUSED
+        return AnswerEffect.REFUSED
 
     def _retry_later(self, symbol: str, request_id: int | None, now: float) -> None:
         book = self._books.get(symbol)

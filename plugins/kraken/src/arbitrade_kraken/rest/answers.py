@@ -30,7 +30,7 @@ _PERCENT = Decimal(100)
 
 
 @attrs.frozen
-class Token:
+class WebSocketToken:
     """A WebSocket token.
 
     Args:
@@ -48,7 +48,6 @@ class KeyInfo:
 
     name: str
     permissions: frozenset[str]
-    nonce_window: int | None
 
 
 @attrs.frozen
@@ -102,13 +101,13 @@ def read_assets(result: object) -> list[Asset]:
     ]
 
 
-def read_token(result: object) -> Token:
+def read_token(result: object) -> WebSocketToken:
     """Return the token of a `GetWebSocketsToken` result."""
     answer = _object(result, "GetWebSocketsToken")
     token = answer.get("token")
     if not isinstance(token, str) or not token:
         raise MessageError("kraken: GetWebSocketsToken: an answer without a token")
-    return Token(Secret(token), float(answer.get("expires", 900)))
+    return WebSocketToken(Secret(token), float(answer.get("expires", 900)))
 
 
 def read_key_info(result: object) -> KeyInfo:
@@ -117,25 +116,20 @@ def read_key_info(result: object) -> KeyInfo:
     words = answer.get("permissions")
     if not isinstance(words, list):
         raise MessageError("kraken: GetApiKeyInfo: an answer without a list of permissions")
-    window = answer.get("nonceWindow", answer.get("nonce_window"))
     return KeyInfo(
         name=str(answer.get("apiKeyName", answer.get("api_key_name", ""))),
         permissions=frozenset(str(word).lower().replace("_", "-") for word in words),
-        nonce_window=None if window is None else int(window),
     )
 
 
 def read_balances(result: object) -> list[Balance]:
-    """Return what can be traded of a `BalanceEx` or `Balance` result.
+    """Return what can be traded of a `BalanceEx` result.
 
     Rows with a suffix (`DOT28.S`, `EUR.HOLD`) can't be traded and are left out.
     """
     balances: list[Balance] = []
-    for key, row in _object(result, "BalanceEx").items():
+    for key, row in _rows(result, "BalanceEx"):
         if "." in key:
-            continue
-        if not isinstance(row, Mapping):
-            balances.append(Balance(asset_name(key), _decimal(row, f"balance of {key}")))
             continue
         credit = _amount(row, "credit") - _amount(row, "credit_used")
         balances.append(
@@ -158,20 +152,6 @@ def read_fee_rates(result: object, names: PairNames) -> list[FeeRates]:
         )
         for name, row in takers.items()
     ]
-
-
-def read_fee_tier(result: object) -> tuple[Decimal, Decimal | None]:
-    """Return (30-day volume, volume of the next tier) of a `TradeVolume` result, either spelling.
-
-    The second is None at the top, or when no pair was asked for.
-    """
-    answer = _object(result, "TradeVolume")
-    volume = _amount(answer, "volume")
-    for _, row in _rows(answer.get("fees") or {}, "TradeVolume.fees"):
-        told = row.get("nextvolume", row.get("next_volume"))
-        if told is not None:
-            return volume, _decimal(told, "nextvolume")
-    return volume, None
 
 
 def read_order_states(result: object, names: PairNames) -> list[OrderState]:

@@ -17,10 +17,10 @@ from arbitrade import Secret, SystemClock
 from arbitrade.errors import MessageError, VenueError, VenueUnavailableError
 from arbitrade.protocols import Clock
 from arbitrade_kraken.backoff import Backoff
-from arbitrade_kraken.limits import TokenBucket
-from arbitrade_kraken.rest.budget import CallBudget
+from arbitrade_kraken.rest.call_budget import CallBudget
 from arbitrade_kraken.rest.nonces import NonceFile
 from arbitrade_kraken.rest.signing import Field, form_payload, json_payload, sign
+from arbitrade_kraken.token_bucket import TokenBucket
 from arbitrade_kraken.venue_errors import (
     NonceError,
     RateLimitedError,
@@ -95,12 +95,6 @@ class RestClient:
         self._public = TokenBucket(_PUBLIC_BURST, _PUBLIC_PER_S, self._now)
         self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> "RestClient":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Let go of all sockets.  Another call opens new ones."""

@@ -18,12 +18,11 @@ from arbitrade.models import (
     FeeRates,
     InstrumentsChanged,
     OrderState,
-    VenueState,
 )
 from arbitrade_kraken.bookings import Precisions, as_booked, from_rows
-from arbitrade_kraken.market.messages import read_asset_pairs
+from arbitrade_kraken.instruments import read_asset_pairs
 from arbitrade_kraken.rest import answers
-from arbitrade_kraken.rest.answers import KeyInfo, PairNames, Token, Trade
+from arbitrade_kraken.rest.answers import KeyInfo, PairNames, Trade, WebSocketToken
 from arbitrade_kraken.rest.client import RestClient
 
 log = structlog.stdlib.get_logger(__name__)
@@ -52,10 +51,6 @@ class KrakenApi:
     _precisions: Precisions | None = attrs.field(default=None, init=False)
 
     # ── public ───────────────────────────────────────────────────────────────────────────────────
-
-    async def system_status(self) -> VenueState:
-        """Return the state of the matching engine."""
-        return VenueState.parse(str((await self.client.public("SystemStatus")).get("status")))
 
     async def server_time(self) -> datetime:
         """Return the venue's time, whole seconds."""
@@ -91,17 +86,13 @@ class KrakenApi:
         """Return what the API key may do."""
         return answers.read_key_info(await self.client.private("GetApiKeyInfo", matters=True))
 
-    async def token(self) -> Token:
+    async def token(self) -> WebSocketToken:
         """Return a fresh WebSocket token."""
         return answers.read_token(await self.client.private("GetWebSocketsToken", matters=True))
 
     async def balances(self) -> list[Balance]:
         """Return what can be traded, with what open orders hold."""
         return answers.read_balances(await self.client.private("BalanceEx", matters=True))
-
-    async def totals(self) -> list[Balance]:
-        """Return what can be traded without what is held; for venues that lack `BalanceEx`."""
-        return answers.read_balances(await self.client.private("Balance"))
 
     async def fee_rates(self, symbols: Collection[str]) -> list[FeeRates]:
         """Return the account's rates on these pairs; those the venue doesn't know are missing."""

@@ -29,7 +29,7 @@ class _Duration(click.ParamType[float]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds."""
+        """Return the duration in seconds."""
         text = str(value).strip()
         for unit in ("ms", "s", "m", "h", "d"):
             if text.endswith(unit):
@@ -47,14 +47,14 @@ class _Duration(click.ParamType[float]):
 
 
 class _Balances(click.ParamType[dict[str, Decimal]]):
-    """`USD=1000,EUR=250.50`."""
+    """Amounts by asset, written `USD=1000,EUR=250.50`."""
 
     name = "balances"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, Decimal]:
-        """Return amounts by asset."""
+        """Return amounts by asset; one that was converted already stays as it is."""
         if isinstance(value, dict):
             return value
         amounts: dict[str, Decimal] = {}
@@ -224,7 +224,7 @@ def _as_text(simulator: "RunningSimulator") -> str:
     at, exchange = simulator.addresses, simulator.exchange
     pairs = [pair.symbol for pair in exchange.pairs()]
     shown = ", ".join(pairs[:6]) + (", …" if len(pairs) > 6 else "")
-    holdings = exchange.holdings(simulator.key.account)
+    holdings = exchange.inquiry.holdings(simulator.key.account)
     money = ", ".join(f"{_short(item.total)} {name}" for name, item in holdings.items())
     return f"""A Kraken of our own listens; nothing here is real, and no money moves.
 

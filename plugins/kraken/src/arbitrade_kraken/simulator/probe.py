@@ -18,10 +18,10 @@ from arbitrade_kraken.simulator.faces.wire import dumps, loads
 
 TIMEOUT_S = 10.0
 
-type Answer = dict[str, Any]
+type JsonObject = dict[str, Any]
 
 _NONCES = itertools.count(1_000)
-"""Of all probes together: several may use one key."""
+"""One count for all probes, because several may use one key."""
 
 
 class SocketProbe:
@@ -32,13 +32,13 @@ class SocketProbe:
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.frames: list[Answer] = []
-        """Every frame so far, numbers exact."""
+        self.frames: list[JsonObject] = []
+        """Every frame so far, its numbers exact."""
         self.texts: list[str] = []
-        """The same as they came; not JSON perhaps."""
+        """Every frame so far as it came, which may not be JSON."""
         self.is_over = False
         self._socket = socket
-        self._unread: list[Answer] = []
+        self._unread: list[JsonObject] = []
         self._news = asyncio.Event()
         self._numbers = itertools.count(1)
 
@@ -48,7 +48,7 @@ class SocketProbe:
             message if isinstance(message, str) else dumps(message).decode()
         )
 
-    async def ask(self, method: str, *, token: str | None = None, **params: object) -> Answer:
+    async def ask(self, method: str, *, token: str | None = None, **params: object) -> JsonObject:
         """Send a request and return its first answer."""
         number = await self.tell(method, token=token, **params)
         return await self.answer(number)
@@ -58,21 +58,21 @@ class SocketProbe:
         number = next(self._numbers)
         if token is not None:
             params["token"] = token
-        message: Answer = {"method": method, "req_id": number}
+        message: JsonObject = {"method": method, "req_id": number}
         await self.send(message | {"params": params} if params else message)
         return number
 
-    async def answer(self, number: int) -> Answer:
+    async def answer(self, number: int) -> JsonObject:
         """Return the next answer to a request."""
         return await self.take(lambda frame: frame.get("req_id") == number)
 
-    async def update(self, channel: str, kind: str | None = None) -> Answer:
+    async def update(self, channel: str, kind: str | None = None) -> JsonObject:
         """Return the next unread frame of a channel."""
         return await self.take(
             lambda frame: frame.get("channel") == channel and kind in (None, frame.get("type"))
         )
 
-    async def take(self, matches: Callable[[Answer], bool]) -> Answer:
+    async def take(self, matches: Callable[[JsonObject], bool]) -> JsonObject:
         """Return the first unread frame that matches, waiting for one.
 
         Raises:
@@ -104,7 +104,7 @@ class SocketProbe:
         await self.ask("ping")
 
     async def close(self) -> None:
-        """Close the socket."""
+        """Close the socket from this side."""
         await self._socket.close()
 
     async def read(self) -> None:
@@ -129,8 +129,8 @@ class RestProbe:
 
     Args:
         base: Its base URL.
-        key: For private calls.
-        secret: The same.
+        key: For private calls; empty where none are made.
+        secret: The private part of that key.
     """
 
     def __init__(
@@ -144,21 +144,21 @@ class RestProbe:
         """Return a probe with another key."""
         return RestProbe(self._session, self._base, key, secret)
 
-    async def public(self, name: str, **params: str) -> Answer:
+    async def public(self, name: str, **params: str) -> JsonObject:
         """Return the answer of a public call."""
         url = f"{self._base}/0/public/{name}"
         async with self._session.get(url, params=params) as response:
             assert response.status == 200
             return self._read(await response.read())
 
-    async def private(self, name: str, *, nonce: int | None = None, **params: object) -> Answer:
+    async def private(self, name: str, *, nonce: int | None = None, **params: object) -> JsonObject:
         """Return the answer of a private call, its arguments sent as a form."""
         fields = {"nonce": str(next(_NONCES) if nonce is None else nonce)}
         fields |= {name: str(value) for name, value in params.items()}
         body = urlencode(fields).encode()
         return await self.signed(name, body, fields["nonce"], "application/x-www-form-urlencoded")
 
-    async def private_json(self, name: str, **params: object) -> Answer:
+    async def private_json(self, name: str, **params: object) -> JsonObject:
         """Return the answer of a private call, its arguments sent as JSON."""
         nonce = str(next(_NONCES))
         body = orjson.dumps({"nonce": nonce, **params})
@@ -166,7 +166,7 @@ class RestProbe:
 
     async def signed(
         self, name: str, body: bytes, nonce: str, content_type: str, signature: str | None = None
-    ) -> Answer:
+    ) -> JsonObject:
         """Send a body with its signature, or with another one."""
         path = f"/0/private/{name}"
         headers = {
@@ -179,7 +179,7 @@ class RestProbe:
             return self._read(await response.read())
 
     @staticmethod
-    def _read(content: bytes) -> Answer:
+    def _read(content: bytes) -> JsonObject:
         answer = loads(content)
         assert isinstance(answer, dict)
         return answer

@@ -2,25 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import attrs
 
-from arbitrade.errors import UsageError
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.market import (
-    GeneratedMarket,
-    GeneratedMarketSettings,
-    Market,
-)
-from arbitrade_kraken.simulator.exchange.recorded import RecordedMarket, universe_of
-from arbitrade_kraken.simulator.exchange.replayed import public_frames
-from arbitrade_kraken.simulator.exchange.universe import Universe
 from arbitrade_kraken.simulator.faces.server import Addresses, SimulatorServer
-from arbitrade_kraken.simulator.faces.settings import PLENTY, SimulatorSettings
+from arbitrade_kraken.simulator.faces.settings import SimulatorSettings
+from arbitrade_kraken.simulator.making import build_exchange, fund
 
 
 @attrs.frozen
@@ -42,7 +33,7 @@ class RunningSimulator:
 
     @property
     def rest(self) -> str:
-        """Base URL of REST."""
+        """Base URL of REST, without a slash at its end."""
         return self.addresses.rest
 
     @property
@@ -62,7 +53,7 @@ class RunningSimulator:
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
 
@@ -85,50 +76,7 @@ async def running_simulator(
     clock = clock if clock is not None else MovableClock()
     exchange = build_exchange(settings, clock)
     fund(exchange, settings)
-    key = exchange.make_key(settings.account)
+    key = exchange.accounts.make_key(settings.account)
     server = SimulatorServer(settings, exchange, clock, key)
     async with server.listening() as addresses:
         yield RunningSimulator(addresses, key, exchange, clock, server)
-
-
-def fund(exchange: Exchange, settings: SimulatorSettings) -> None:
-    """Open the account of the settings.
-
-    Raises:
-        UsageError: An asset is not listed, or an amount too fine for its ledger.
-    """
-    balances = settings.balances
-    if balances is None:
-        listed = exchange.universe.assets
-        balances = {asset: amount for asset, amount in PLENTY.items() if asset in listed}
-    exchange.open_account(settings.account, balances)
-
-
-def build_exchange(settings: SimulatorSettings, clock: MovableClock) -> Exchange:
-    """Return the exchange these settings describe, without accounts.
-
-    Raises:
-        UsageError: A symbol is not listed, or the recording can't be used.
-    """
-    rules = settings.exchange or ExchangeSettings(seed=settings.seed)
-    universe, market = _market(settings)
-    return Exchange(universe, market, clock, rules)
-
-
-def _market(settings: SimulatorSettings) -> tuple[Universe, Market]:
-    universe = Universe.load()
-    if settings.recording is not None:
-        return _recorded_market(settings.recording, universe)
-    if settings.symbols:
-        universe = universe.only(settings.symbols)
-    elif settings.pairs:
-        universe = universe.select(settings.pairs)
-    market = settings.market or GeneratedMarketSettings(seed=settings.seed)
-    return universe, GeneratedMarket(market)
-
-
-def _recorded_market(path: Path, universe: Universe) -> tuple[Universe, Market]:
-    recorded = universe_of(public_frames(path), universe)
-    if not recorded.pairs:
-        raise UsageError(f"{path}: has no book of a pair the venue lists; choose another recording")
-    return recorded, RecordedMarket(public_frames(path))

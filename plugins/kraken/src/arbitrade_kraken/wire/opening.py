@@ -2,8 +2,10 @@
 
 import asyncio
 import builtins
+import functools
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 import attrs
@@ -18,6 +20,8 @@ type OnEnd = Callable[["Ending"], None]
 
 _FINAL = frozenset({400, 401, 403, 404})
 """Answers to the upgrade that don't change by asking again (the venue's SDK gives up too)."""
+_WRONG_HOST = "unavailable on this endpoint"
+"""How a refusal ends where public requests go to the private host, or the other way round."""
 
 
 class ConnectionRefusedByVenueError(VenueUnavailableError):
@@ -64,7 +68,7 @@ class AnyWire(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Bytes received."""
+        """Bytes received; the answer to the upgrade counts where the plain wire reads."""
 
     @property
     def silent_s(self) -> float:
@@ -81,7 +85,15 @@ class AnyWire(Protocol):
 
 
 class OpenWire(Protocol):
-    """Connects and upgrades; `plain.open_wire` and `picows.open_picows_wire` are two of these."""
+    """Connects and upgrades; `plain.open_wire` and `picows.open_picows_wire` are the two there are.
+
+    Whoever opens says what happens with what comes, all of it from inside a read of the socket:
+
+    * `on_message` gets each message; what it raises ends the connection and stands in `failure`;
+    * `on_end` is called once, after the last message, when the connection is gone;
+    * `on_buffer`, if given, is asked first, with the receive buffer and what of it is filled; it
+      takes the frames it can, and tells where the rest begins and how many it took.
+    """
 
     def __call__(
         self,
@@ -94,7 +106,44 @@ class OpenWire(Protocol):
         tls: ssl.SSLContext | None = None,
         on_buffer: OnBuffer | None = None,
     ) -> Awaitable[AnyWire]:
-        """Return the open connection."""
+        """Return the open connection.
+
+        Args:
+            url: `wss://…`, or `ws://…` for a server on this machine.
+            on_message: See above.
+            on_end: See above.
+            max_size: Largest message taken, in bytes.
+            timeout_s: For everything until the WebSocket is open.
+            tls: For `wss://`; the system's certificates when None.
+            on_buffer: See above.
+
+        Raises:
+            ConnectionRefusedByVenueError: Answered, but not with an upgrade.
+            VenueUnavailableError: Not reached, or not in time.
+            ConfigError: Not a URL.
+        """
+
+
+@functools.cache
+def system_trust() -> ssl.SSLContext:
+    """Return what trusts the system's certificates; reading them takes long, so once a process."""
+    return ssl.create_default_context()
+
+
+async def await_goodbye(wire: AnyWire, timeout_s: float) -> None:
+    """Wait for the other side's goodbye after ours, and hang up after `timeout_s` anyway."""
+    try:
+        await _until_ended(wire, timeout_s)
+    finally:
+        wire.abort()
+    # What was aborted ends within the loop's next turns.
+    await _until_ended(wire, timeout_s)
+
+
+async def _until_ended(wire: AnyWire, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await asyncio.shield(wire.ended)
 
 
 def parse_address(url: str) -> WebSocketURI:
@@ -120,7 +169,7 @@ def why_unreachable(
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectionRefusedByVenueError(
             f"kraken: {url} shows a certificate we don't trust ({error.verify_message}); "
-            "check the machine's clock and certificates, and kraken.ws_url",
+            "check the machine's clock and certificates",
             is_final=True,
         )
     if isinstance(error, OSError):
@@ -135,3 +184,13 @@ def not_upgraded(host: str, status: int) -> ConnectionRefusedByVenueError:
         status,
         is_final=status in _FINAL,
     )
+
+
+def raise_if_wrong_host(refusal: str) -> None:
+    """Tell a refusal that no other attempt changes: the address is that of another host.
+
+    Raises:
+        ConnectionRefusedByVenueError: It is one.
+    """
+    if _WRONG_HOST in refusal:
+        raise ConnectionRefusedByVenueError(f"kraken: {refusal}", is_final=True)

@@ -1,11 +1,11 @@
-"""The same wire as in `transport`, read by picows: its compiled parser in place of ours.
+"""The same wire as in `plain`, read by picows: its compiled parser in place of ours.
 
 picows cuts frames in C and calls `PicowsWire.on_ws_frame` for each from inside the read.  What
 it leaves to its user is done here: fragments are put together, pings are answered, messages out of
 order and goodbyes end the connection.  Where messages are wanted straight from the buffer,
-`BufferReader` of `picows_front` reads in its place.  Needs the extra `fast`.
+`BufferReader` of `buffer_reader` reads in its place.  Needs the extra `fast`.
 
-PERF: docs/performance.md, "Wire", has the comparison with `transport.Wire`.
+PERF: docs/performance.md, "Wire", has the comparison with `plain.Wire`.
 """
 
 import asyncio
@@ -29,17 +29,19 @@ from picows import (
 )
 
 from arbitrade.errors import VenueUnavailableError
+from arbitrade_kraken.wire.buffer_reader import Behind, BufferReader
 from arbitrade_kraken.wire.opening import (
     ConnectionRefusedByVenueError,
     Ending,
     OnBuffer,
     OnEnd,
     OnMessage,
+    await_goodbye,
     not_upgraded,
     parse_address,
+    system_trust,
     why_unreachable,
 )
-from arbitrade_kraken.wire.picows_front import Behind, BufferReader
 
 _BUFFER = 256 * 1024
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
@@ -65,7 +67,7 @@ class PicowsWire(WSListener):
         on_end: Called once, after the last message, when an open connection is gone.  What it
             raises stands in `failure` too.
         max_size: Largest message taken, in bytes.
-        on_buffer: Asked first, once `read_through` was called; see `transport.Wire`.
+        on_buffer: Asked first, once `read_through` was called; see `OpenWire`.
     """
 
     def __init__(
@@ -120,18 +122,7 @@ class PicowsWire(WSListener):
             self._is_leaving = True
             self._transport.send_close(WSCloseCode.OK)
         self._stop()
-        try:
-            await self._until_ended(timeout_s)
-        finally:
-            self.abort()
-        if self._transport is not None:
-            # What was aborted ends within the loop's next turns.
-            await self._until_ended(timeout_s)
-
-    async def _until_ended(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self.ended)
+        await await_goodbye(self, timeout_s)
 
     def abort(self) -> None:
         """Hang up now.  No message is delivered from here on.  Idempotent."""
@@ -142,7 +133,7 @@ class PicowsWire(WSListener):
     # ── what picows calls ────────────────────────────────────────────────────────────────────────
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Begin."""
+        """Take the upgraded connection, and drop it where nobody waits for it any more."""
         self._transport = transport
         self._heard_at = self._loop.time()
         if self._is_done:
@@ -298,7 +289,7 @@ async def open_picows_wire(
     tls: ssl.SSLContext | None = None,
     on_buffer: OnBuffer | None = None,
 ) -> PicowsWire:
-    """Connect and upgrade; arguments and errors are those of `transport.open_wire`.
+    """Connect and upgrade; see `OpenWire`.
 
     What comes together with the answer to the upgrade goes to `on_message` in any case.
     """
@@ -315,7 +306,7 @@ async def open_picows_wire(
             await ws_connect(
                 lambda *_: wire,
                 url,
-                ssl_context=(tls or ssl.create_default_context()) if uri.secure else None,
+                ssl_context=(tls or system_trust()) if uri.secure else None,
                 websocket_handshake_timeout=None,  # Ours includes reaching the server.
                 logger_name=_silent,
                 enable_auto_pong=False,  # So that pings are seen, and counted as signs of life.

@@ -10,8 +10,6 @@ PERF: docs/performance.md, "Wire", has the comparison with websockets' own async
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -26,8 +24,10 @@ from arbitrade_kraken.wire.opening import (
     OnBuffer,
     OnEnd,
     OnMessage,
+    await_goodbye,
     not_upgraded,
     parse_address,
+    system_trust,
     why_unreachable,
 )
 
@@ -102,18 +102,7 @@ class Wire(asyncio.BufferedProtocol):
             self._library.send_close(1000)
             self._flush()
         self._is_done = True
-        try:
-            await self._until_ended(timeout_s)
-        finally:
-            self.abort()
-        if self._transport is not None:
-            # What was aborted ends within the loop's next turns.
-            await self._until_ended(timeout_s)
-
-    async def _until_ended(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self.ended)
+        await await_goodbye(self, timeout_s)
 
     def abort(self) -> None:
         """Hang up now.  No message is delivered from here on.  Idempotent."""
@@ -214,6 +203,7 @@ class Wire(asyncio.BufferedProtocol):
         take = self._on_buffer
         try:
             while end - begin >= 2:
+                # Offered again after every frame it left here: the next one may be for it.
                 if take is not None and is_whole and buffer[begin] == _WHOLE_TEXT:
                     begin, taken = take(buffer, begin, end)
                     frames += taken
@@ -235,6 +225,8 @@ class Wire(asyncio.BufferedProtocol):
                     else:
                         length = self._max_size + 1  # Masked, which a server must not do.
                     if length > self._max_size:
+                        # Not waited for: the library refuses it from its head, with the close code
+                        # that belongs to it.
                         frame, begin = begin, end
                         self._pass_on(view[frame:end])
                         break
@@ -246,6 +238,7 @@ class Wire(asyncio.BufferedProtocol):
                 if buffer[frame] == _WHOLE_TEXT and is_whole:
                     on_message(bytes(view[start:stop]))
                 else:
+                    # Within a fragmented message even a whole text is a breach of the rules.
                     self._pass_on(view[frame:stop])
                     is_whole = self._library.current_size is None
                 if self._is_done:
@@ -317,30 +310,15 @@ async def open_wire(
     timeout_s: float,
     tls: ssl.SSLContext | None = None,
     on_buffer: OnBuffer | None = None,
-    make_wire: Callable[[ClientProtocol, OnMessage, OnEnd, OnBuffer | None], Wire] = Wire,
 ) -> Wire:
-    """Connect and upgrade.
-
-    Args:
-        url: `wss://…`, or `ws://…` for a server on this machine.
-        on_message: See `Wire`.
-        on_end: See `Wire`.
-        max_size: Largest message taken, in bytes.
-        timeout_s: For everything until the WebSocket is open.
-        tls: For `wss://`; the system's certificates when None.
-        on_buffer: See `Wire`.
-        make_wire: Another receive path, for comparisons.
-
-    Raises:
-        ConnectionRefusedByVenueError: Answered, but not with an upgrade.
-        VenueUnavailableError: Not reached, or not in time.
-        ConfigError: Not a URL.
-    """
+    """Connect and upgrade; see `OpenWire`."""
     uri = parse_address(url)
     # No extensions: compression costs more than it saves here.
     library = ClientProtocol(uri, max_size=max_size)
-    wire = make_wire(library, on_message, on_end, on_buffer)
-    context = (tls or ssl.create_default_context()) if uri.secure else None
+    # At DEBUG it writes the beginning of every frame, and of a private one the token with it.
+    library.debug = False
+    wire = Wire(library, on_message, on_end, on_buffer)
+    context = (tls or system_trust()) if uri.secure else None
     try:
         async with asyncio.timeout(timeout_s):
             # With a context asyncio sends the host as SNI, which the venue's CDN insists on.

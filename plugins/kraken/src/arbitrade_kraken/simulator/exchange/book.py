@@ -28,7 +28,7 @@ class Chunk:
         self.order = order
 
 
-class Ladder:
+class QueuedSide:
     """One side.  `keys` ascend from the best: ticks for asks, negated ticks for bids.
 
     Only levels with an order of ours have a queue; at any other level the quantity is one number.
@@ -42,7 +42,7 @@ class Ladder:
         self.lots: dict[int, int] = {}
         """All there is at a price, ours included."""
         self.own: dict[int, int] = {}
-        """Of that, ours."""
+        """What of it belongs to orders of ours."""
         self.queues: dict[int, list[Chunk]] = {}
         self.before: dict[int, int] = {}
         """What stood at the prices touched since subscribers were last told."""
@@ -199,19 +199,23 @@ class Ladder:
         self.digits = "".join([f"{sign * key}{lots[key]}" for key in self.keys[:CHECKED]])
 
 
-class VenueBook:
-    """Both sides of one pair."""
+class MatchingBook:
+    """Both sides of one pair, on which orders of accounts meet each other and the market's.
+
+    Other books of the project only repeat what a venue says (`arbitrade.book`) or only speak
+    (`arbitrade.synthetic`); this one has queues, because somebody is going to trade on it.
+    """
 
     __slots__ = ("asks", "bids", "symbol", "time_ns", "watchers")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self.bids = Ladder(-1)
-        self.asks = Ladder(1)
+        self.bids = QueuedSide(-1)
+        self.asks = QueuedSide(1)
         self.time_ns = 0
-        """Of the last change."""
+        """When the book changed last."""
         self.watchers: dict[int, int] = {}
-        """How many subscribe, by depth."""
+        """How many subscribers each depth has."""
 
     def watch(self, depth: int) -> None:
         """Count one more subscriber at a depth."""
@@ -240,7 +244,7 @@ class VenueBook:
         return bool(self.bids.own or self.asks.own)
 
     def settle(self) -> None:
-        """Forget what was told."""
+        """Forget what was told; only a settled book has a checksum."""
         self.bids.settle()
         self.asks.settle()
 

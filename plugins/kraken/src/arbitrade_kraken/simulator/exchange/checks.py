@@ -8,10 +8,11 @@ import re
 from decimal import Decimal
 
 from arbitrade.models import Side
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.orders import NewOrder, VenueRefusal
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
+from arbitrade_kraken.simulator.exchange.orders import NewOrder, Order, OrderRef, VenueRefusal
 from arbitrade_kraken.simulator.exchange.rounding import decimals_of, is_multiple, product
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 
 DEFAULT_DEADLINE_NS = 5_000_000_000
 _LATEST_DEADLINE_NS = 60_000_000_000
@@ -117,6 +118,18 @@ def check_state(
         raise VenueRefusal("EService:Market in post_only mode")
     if status == "limit_only" and not is_limit:
         raise VenueRefusal("EService:Market in limit_only mode")
+
+
+def check_standing(account: CustomerAccount, ref: OrderRef, settings: ExchangeSettings) -> Order:
+    """Return the open order meant, the oldest of several.
+
+    Raises:
+        VenueRefusal: There is none, or no more.
+    """
+    found = account.find_standing(ref)
+    if not found:
+        raise VenueRefusal(settings.gone_order)
+    return found[0]
 
 
 def check_cancels(engine: str, status: str, unavailable: str) -> None:

@@ -22,7 +22,7 @@ class MovableClock:
         return base + self._ahead_ns
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that never go back."""
+        """Return nanoseconds that never go back; they count from no particular moment."""
         base = time.monotonic_ns() if self.stands_at_ns is None else self.stands_at_ns
         return base + self._ahead_ns
 

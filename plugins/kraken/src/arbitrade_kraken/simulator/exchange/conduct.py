@@ -12,7 +12,7 @@ class Reasons:
 
     user: str = "User requested"
     rest: str = "Immediate or cancel"
-    all_or_nothing: str = "Fill or kill"
+    all_or_nothing: str = "OrderFill or kill"
     self_trade: str = "Self trade prevention"
     protection: str = "Market price protection"
     exhausted: str = "Insufficient liquidity"
@@ -37,8 +37,8 @@ class ExchangeSettings:
         domain_limit: Account-wide trading counter, None for none; its size is not published.
         matches_limit_only: Whether a `limit_only` pair matches; the support page says no.
         cancels_when_full: Whether a cancel is carried out while the trading counter is full.
-        fee_rounding: Of reported fees exactly between two steps, a mode of `decimal`.
-        ledger_rounding: The same of ledger rows; `ROUND_DOWN` truncates.
+        fee_rounding: How reported fees are rounded, a mode of `decimal`.
+        ledger_rounding: How ledger rows are rounded; `ROUND_DOWN` truncates.
         duplicate_client_id: Text of that refusal.
         gone_order: Text of the refusal to cancel what is gone; also seen `EOrder:Invalid order`.
         below_minimum: Text below `qty_min`; also seen

@@ -6,7 +6,7 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.models import Level, Side
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
 
 
 @attrs.define(eq=False)
@@ -31,7 +31,7 @@ class BookChanged:
 
 
 @attrs.frozen
-class BookView:
+class BookSnapshot:
     """A book as a fresh subscriber sees it; best first.  Answer of `Exchange.book`.
 
     Args:
@@ -78,7 +78,7 @@ class EngineChanged:
 
 
 @attrs.frozen
-class Execution:
+class OrderEvent:
     """One report of the executions stream.
 
     Args:
@@ -96,7 +96,7 @@ class Execution:
     exec_type: str
     order_status: str
     order: Order
-    fill: Fill | None
+    fill: OrderFill | None
     reason: str | None
     rate_counter: Decimal
     time_ns: int
@@ -129,5 +129,5 @@ class LedgerEntry:
 
 
 type ExchangeEvent = (
-    BookChanged | PublicTrade | PairChanged | EngineChanged | Execution | LedgerEntry
+    BookChanged | PublicTrade | PairChanged | EngineChanged | OrderEvent | LedgerEntry
 )

@@ -163,7 +163,7 @@ class Faults:
         method: str | None = None,
         channel: str | None = None,
     ) -> Fault | None:
-        """Return the same without counting down."""
+        """Return the fault that `take` would, without counting it down."""
         if not self._active:
             return None
         self._forget_old()
@@ -188,7 +188,7 @@ class Faults:
         return dict(self._counts)
 
     def clear(self, fault_id: int | None = None) -> None:
-        """Take one fault away, or all."""
+        """Take one fault away by its id, or all of them."""
         self._active = [
             fault for fault in self._active if fault_id is not None and fault.fault_id != fault_id
         ]

@@ -11,7 +11,7 @@ import attrs
 
 _MONTH_NS = 30 * 86_400 * 1_000_000_000
 
-type Ladder = Sequence[tuple[Decimal, Decimal]]
+type FeeSteps = Sequence[tuple[Decimal, Decimal]]
 """(30-day volume in USD from which it holds, percent), ascending."""
 
 
@@ -20,11 +20,11 @@ class FeeSide:
     """What one side pays, in percent and USD, as TradeVolume says it.
 
     Args:
-        fee: Now.
-        minimum: At the highest volume.
-        maximum: At no volume.
-        next_fee: In the next tier, None in the last.
-        next_volume: Where that begins.
+        fee: What it pays now.
+        minimum: What it would pay at the highest volume.
+        maximum: What it would pay at no volume.
+        next_fee: What it pays in the next tier, None in the last.
+        next_volume: Where the next tier begins.
         tier_volume: Where the present tier begins.
     """
 
@@ -51,19 +51,21 @@ class FeeQuote:
 
 
 @attrs.frozen
-class FeeSchedule:
-    """Both ladders of a schedule.
+class TieredFees:
+    """What a schedule charges takers and makers, by their 30-day volume.
+
+    Core's `FeeSchedule` says what an account pays; this says how the venue comes to it.
 
     Args:
         counts: Trades under it count towards the 30-day volume.
     """
 
-    taker: Ladder
-    maker: Ladder
+    taker: FeeSteps
+    maker: FeeSteps
     counts: bool
 
     def quote(self, symbol: str, volume: Decimal) -> FeeQuote:
-        """Return what holds at a 30-day volume."""
+        """Return what an account with this 30-day volume pays, with the tiers around it."""
         return FeeQuote(symbol, _side(self.taker, volume), _side(self.maker, volume))
 
 
@@ -76,7 +78,7 @@ class Volume:
         self._sum = Decimal(0)
 
     def add(self, time_ns: int, usd: Decimal) -> None:
-        """Count a trade."""
+        """Count a trade of so much worth."""
         self._recent.append((time_ns, usd))
         self._sum += usd
 
@@ -88,7 +90,7 @@ class Volume:
 
 
 @cache
-def fee_schedules() -> Mapping[str, FeeSchedule]:
+def fee_schedules() -> Mapping[str, TieredFees]:
     """Return the packaged schedules by letter: A, B, C and those of a few pairs of their own."""
     ladders: dict[tuple[str, str], list[tuple[Decimal, Decimal]]] = {}
     content = files("arbitrade_kraken.simulator.exchange").joinpath("data", "fees.csv").read_text()
@@ -97,7 +99,7 @@ def fee_schedules() -> Mapping[str, FeeSchedule]:
         ladder.append((Decimal(row["volume"]), Decimal(row["percent"])))
     letters = {letter for letter, _ in ladders}
     return {
-        letter: FeeSchedule(
+        letter: TieredFees(
             tuple(ladders[letter, "taker"]),
             tuple(ladders[letter, "maker"]),
             # Pegged pairs start below the usual 0.40 and don't earn tiers elsewhere.
@@ -107,7 +109,7 @@ def fee_schedules() -> Mapping[str, FeeSchedule]:
     }
 
 
-def _side(ladder: Ladder, volume: Decimal) -> FeeSide:
+def _side(ladder: FeeSteps, volume: Decimal) -> FeeSide:
     at = max(place for place, (start, _) in enumerate(ladder) if start <= max(volume, Decimal(0)))
     following = ladder[at + 1] if at + 1 < len(ladder) else None
     percents = [percent for _, percent in ladder]

@@ -1,13 +1,8 @@
-"""Who may do what at the exchange: fee tiers, API keys, permissions."""
+"""Who may do what at the exchange: verification tiers, API keys, permissions."""
 
 import enum
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    pass
-
 
 TRADING_PERMISSIONS = frozenset(
     {
@@ -18,8 +13,8 @@ TRADING_PERMISSIONS = frozenset(
 """What a trading key has, in the words of `GetApiKeyInfo`."""
 
 
-class Tier(enum.Enum):
-    """Verification tier: it sets the rate counters."""
+class VerificationTier(enum.Enum):
+    """How well the venue knows a customer: it sets the limits of the rate counters."""
 
     STARTER = "starter"
     INTERMEDIATE = "intermediate"

@@ -5,28 +5,28 @@ from decimal import Decimal
 
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.accounts import Account
-from arbitrade_kraken.simulator.exchange.book import Chunk, Ladder, VenueBook
+from arbitrade_kraken.simulator.exchange.accounts import Accounts
+from arbitrade_kraken.simulator.exchange.book import Chunk, MatchingBook, QueuedSide
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, PublicTrade
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, OrderEvent, PublicTrade
 from arbitrade_kraken.simulator.exchange.faults import Faults
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.market import Market
 from arbitrade_kraken.simulator.exchange.orders import Order
 from arbitrade_kraken.simulator.exchange.settlement import Settlement
 from arbitrade_kraken.simulator.exchange.trades import TradeTape
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 
 _NO_BOUND = 1 << 190
 
 
 class Matching:
-    """Matches; knows nothing of requests, counters or refusals."""
+    """Lets orders meet the book; knows nothing of requests, counters or refusals."""
 
     def __init__(
         self,
-        books: Mapping[str, VenueBook],
+        books: Mapping[str, MatchingBook],
         pairs: Mapping[str, PairFacts],
-        accounts: Mapping[str, Account],
+        accounts: Accounts,
         market: Market,
         settlement: Settlement,
         settings: ExchangeSettings,
@@ -45,7 +45,7 @@ class Matching:
         self._faults = faults
         self._tape = tape
         self._emit = emit
-        self._places: dict[str, tuple[Ladder, int]] = {}
+        self._places: dict[str, tuple[QueuedSide, int]] = {}
 
     # ── our orders ───────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +62,7 @@ class Matching:
         # For bids keys are negative, so that one formula bounds both sides.
         return best + int(abs(best) * self._settings.protection)
 
-    def opposite(self, symbol: str, side: Side) -> Ladder:
+    def opposite(self, symbol: str, side: Side) -> QueuedSide:
         """Return the side of the book that an order takes from."""
         book = self._books[symbol]
         return book.asks if side is Side.BUY else book.bids
@@ -131,6 +131,21 @@ class Matching:
         else:
             self._rest(order)
 
+    def reopen(self, symbol: str) -> None:
+        """Match anew what came to cross while the pair did not match, as if it arrived in order."""
+        crossing = [
+            order
+            for account in self._accounts.all()
+            for order in account.standing.values()
+            if order.symbol == symbol and self.would_take(order)
+        ]
+        for order in crossing:
+            self.take_out(order)
+        # Sorting keeps the order of arrival among those of the same moment.
+        for order in sorted(crossing, key=lambda order: order.aged_ns):
+            if order.is_open:
+                self.run(order, is_matching=True)
+
     def shrink(self, order: Order) -> None:
         """Leave what remains of a resting order at its place in the queue."""
         side, key = self._places[order.order_id]
@@ -145,7 +160,7 @@ class Matching:
 
     def end(self, order: Order, reason: str, status: str = "canceled") -> None:
         """End an order, give back what it holds and tell."""
-        account = self._accounts[order.account]
+        account = self._accounts.get(order.account)
         self.take_out(order)
         self._settlement.release(account, self._pairs[order.symbol], order)
         order.status, order.reason = status, reason
@@ -155,15 +170,15 @@ class Matching:
 
     def report(self, order: Order, kind: str, reason: str | None = None) -> None:
         """Tell of an event in an order's life."""
-        account, now = self._accounts[order.account], self._clock.now_ns()
+        account, now = self._accounts.get(order.account), self._clock.now_ns()
         counter = account.counters.value(order.symbol, now)
         self._emit(
-            Execution(account.name, kind, order.status, order.copy(), None, reason, counter, now)
+            OrderEvent(account.name, kind, order.status, order.copy(), None, reason, counter, now)
         )
 
     # ── strangers ────────────────────────────────────────────────────────────────────────────────
 
-    def arrive(self, book: VenueBook, side: Side, key: int, lots: int) -> int:
+    def arrive(self, book: MatchingBook, side: Side, key: int, lots: int) -> int:
         """Let a stranger's limit order match ours that cross it; return the lots left to rest.
 
         `key` is that of the side it would rest on, so it takes what stands at `-key` or better.
@@ -176,19 +191,19 @@ class Matching:
             lots = self._strangers_take(book, opposite, best, side, lots, "limit")
         return lots
 
-    def hit(self, book: VenueBook, taker: Side, lots: int) -> None:
+    def hit(self, book: MatchingBook, taker: Side, lots: int) -> None:
         """Let a stranger's market order take from the best prices."""
         opposite = book.asks if taker is Side.BUY else book.bids
         while lots and opposite.keys:
             lots = self._strangers_take(book, opposite, opposite.keys[0], taker, lots, "market")
 
-    def take_strangers(self, book: VenueBook, taker: Side, key: int, lots: int) -> None:
+    def take_strangers(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
         """Let a stranger take up to so many lots from one price."""
         opposite = book.asks if taker is Side.BUY else book.bids
         self._strangers_take(book, opposite, key, taker, lots, "limit")
 
     def _strangers_take(
-        self, book: VenueBook, opposite: Ladder, key: int, taker: Side, lots: int, kind: str
+        self, book: MatchingBook, opposite: QueuedSide, key: int, taker: Side, lots: int, kind: str
     ) -> int:
         for chunk in opposite.waiting(key):
             taken = min(lots, chunk.lots)
@@ -209,6 +224,7 @@ class Matching:
         book = self._books[order.symbol]
         opposite, bound = self.opposite(order.symbol, order.side), self.bound(order)
         lots = most = self.lots(order)
+        # Asked only of an order that takes something: one that rests leaves the fault to the next.
         fault = None
         if opposite.keys and opposite.keys[0] <= bound:
             fault = self._faults.take("partial_fill", symbol=order.symbol, account=order.account)
@@ -229,7 +245,13 @@ class Matching:
         return None if fault is None or not order.is_open else self._settings.reasons.rest
 
     def _trade(
-        self, book: VenueBook, opposite: Ladder, key: int, chunk: Chunk, order: Order, taken: int
+        self,
+        book: MatchingBook,
+        opposite: QueuedSide,
+        key: int,
+        chunk: Chunk,
+        order: Order,
+        taken: int,
     ) -> None:
         opposite.take(key, chunk, taken)
         trade_id = self._print(book.symbol, order.side, key, taken, order.order_type)
@@ -248,7 +270,7 @@ class Matching:
                 by = int(worse.value) if worse.value is not None else 1
                 ticks = max(1, ticks + (by if order.side is Side.BUY else -by))
         self._settlement.fill(
-            self._accounts[order.account],
+            self._accounts.get(order.account),
             pair,
             order,
             Decimal(ticks).scaleb(-pair.price_decimals),
@@ -273,7 +295,7 @@ class Matching:
             self.end(resting, self._settings.reasons.self_trade)
         return order.stp_type in ("cancel_newest", "cancel_both")
 
-    def _takeable(self, opposite: Ladder, key: int, order: Order) -> tuple[int, bool]:
+    def _takeable(self, opposite: QueuedSide, key: int, order: Order) -> tuple[int, bool]:
         """Return the lots an order finds at a price, and whether it ends there on its own order."""
         if key not in opposite.own:
             return opposite.lots[key], False

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from arbitrade.protocols import Flow
-from arbitrade_kraken.simulator.exchange.accounts import Account
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
 from arbitrade_kraken.simulator.exchange.checks import is_matching
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill
+from arbitrade_kraken.simulator.exchange.orders import OrderFill
 
 ZERO = Decimal(0)
 
@@ -22,8 +22,12 @@ _KINDS = ("deposit", "withdrawal", "trade")
 _NOTHING = Flow(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
-class Oracle:
-    """Knows what the exchange knows."""
+class ExchangeOracle:
+    """Adds up what the exchange has written down, and says where it doesn't agree with itself.
+
+    It is no second exchange: `arbitrade.testing.oracle` works out what a detector has to find, this
+    only reads balances, ledgers, orders and books and compares them.
+    """
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -34,7 +38,7 @@ class Oracle:
 
     def flows(self, account: str, wallet: str = "main") -> Mapping[str, Flow]:
         """Return what the ledger says of every asset that is in it."""
-        owner = self._exchange.account(account)
+        owner = self._exchange.accounts.get(account)
         sums: defaultdict[str, defaultdict[str, Decimal]]
         sums = defaultdict(lambda: defaultdict(Decimal))
         for row in owner.ledger:
@@ -44,11 +48,11 @@ class Oracle:
                 found["fee"] += row.fee
         return {name: _flow(found, owner.opening.get(name, ZERO)) for name, found in sums.items()}
 
-    def taken(self, symbol: str) -> Sequence[Fill]:
+    def taken(self, symbol: str) -> Sequence[OrderFill]:
         """Return the fills of a pair that took, of all accounts, in the order they happened."""
         fills = [
             fill
-            for account in self._exchange.accounts()
+            for account in self._exchange.accounts.all()
             for fill in account.fills
             if fill.symbol == symbol and not fill.is_maker
         ]
@@ -57,15 +61,15 @@ class Oracle:
     def discrepancies(self) -> Sequence[str]:
         """Return everything that doesn't add up, one line each; empty when all is well."""
         found: list[str] = []
-        for account in self._exchange.accounts():
+        for account in self._exchange.accounts.all():
             found += self._of_balances(account)
             found += self._of_orders(account)
             found += self._of_fills(account)
-        for symbol in self._exchange.universe.pairs:
+        for symbol in self._exchange.listed.pairs:
             found += self._of_book(symbol)
         return tuple(found)
 
-    def _of_balances(self, account: Account) -> Iterator[str]:
+    def _of_balances(self, account: CustomerAccount) -> Iterator[str]:
         running: dict[tuple[str, str], Decimal] = {}
         for row in account.ledger:
             place = (row.asset, row.wallet)
@@ -79,7 +83,7 @@ class Oracle:
             if holding.held < 0 or holding.available < 0:
                 yield f"{account.name}: {asset} holds {holding.held} of {holding.total}"
 
-    def _of_orders(self, account: Account) -> Iterator[str]:
+    def _of_orders(self, account: CustomerAccount) -> Iterator[str]:
         held: dict[str, Decimal] = {}
         for order in account.orders.values():
             if order.is_open is not (order.order_id in account.standing):
@@ -93,7 +97,7 @@ class Oracle:
             if account.held(asset) != amount:
                 yield f"{account.name}: {asset} held {account.held(asset)}, orders say {amount}"
 
-    def _of_fills(self, account: Account) -> Iterator[str]:
+    def _of_fills(self, account: CustomerAccount) -> Iterator[str]:
         rows: dict[str, int] = {}
         for row in account.ledger:
             rows[row.reference] = rows.get(row.reference, 0) + 1
@@ -113,7 +117,7 @@ class Oracle:
         pair, view = exchange.pair(symbol), exchange.whole_book(symbol)
         for side, levels in (("buy", view.bids), ("sell", view.asks)):
             ours: dict[int, Decimal] = {}
-            for account in exchange.accounts():
+            for account in exchange.accounts.all():
                 for order in account.standing.values():
                     if order.symbol == symbol and order.side.value == side and order.limit_price:
                         ticks = int(order.limit_price.scaleb(pair.price_decimals))

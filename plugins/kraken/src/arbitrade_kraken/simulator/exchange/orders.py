@@ -1,4 +1,4 @@
-"""Orders as they are asked for, as they stand, and as they were filled."""
+"""Orders as they are asked for, as they stand and as they were filled; answers to requests."""
 
 from decimal import Decimal
 
@@ -104,7 +104,7 @@ class Edit:
 
 
 @attrs.frozen(kw_only=True)
-class Fill:
+class OrderFill:
     """One fill of one of our orders.
 
     Args:
@@ -197,3 +197,44 @@ class Order:
     def copy(self) -> "Order":
         """Return the order as it is now."""
         return attrs.evolve(self, fills=list(self.fills))
+
+
+@attrs.frozen
+class Placed:
+    """An order was taken.  Answer of `Exchange.add_order` and of a row of a batch.
+
+    Args:
+        order: As it stood when the call ended, filled perhaps; its `order_id` is empty for
+            `validate`; None in a refused row.
+        description: `buy 2.89018610 SOLEUR @ limit 172.31`, what REST calls `descr.order`.
+        refusal: Why not, in a row of a batch; None for an order that was taken.
+    """
+
+    order: Order | None
+    description: str
+    refusal: str | None = None
+
+
+@attrs.frozen
+class Amended:
+    """An order was changed in place.  Answer of `Exchange.amend_order`."""
+
+    amend_id: str
+    order: Order
+
+
+@attrs.frozen
+class DeadManSwitch:
+    """Answer of `cancel_all_after`, in whole seconds; `trigger_s` is None when disarmed."""
+
+    current_s: int
+    trigger_s: int | None
+
+
+@attrs.frozen
+class CancelResult:
+    """One row of the answer to a cancel: the order, or why not."""
+
+    ref: OrderRef
+    order: Order | None
+    refusal: str | None = None

@@ -9,7 +9,7 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.keys import ApiKey, Tier
+from arbitrade_kraken.simulator.exchange.keys import ApiKey, VerificationTier
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 
 _SECOND_NS = 1_000_000_000
@@ -34,10 +34,10 @@ class TierLimits:
     call_decay: Decimal
 
 
-LIMITS: Mapping[Tier, TierLimits] = {
-    Tier.STARTER: TierLimits(60, Decimal("1.00"), 60, 15, Decimal("0.33")),
-    Tier.INTERMEDIATE: TierLimits(125, Decimal("2.34"), 80, 20, Decimal("0.5")),
-    Tier.PRO: TierLimits(180, Decimal("3.75"), 225, 20, Decimal("1.0")),
+LIMITS: Mapping[VerificationTier, TierLimits] = {
+    VerificationTier.STARTER: TierLimits(60, Decimal("1.00"), 60, 15, Decimal("0.33")),
+    VerificationTier.INTERMEDIATE: TierLimits(125, Decimal("2.34"), 80, 20, Decimal("0.5")),
+    VerificationTier.PRO: TierLimits(180, Decimal("3.75"), 225, 20, Decimal("1.0")),
 }
 
 ADD = Decimal(1)
@@ -55,7 +55,7 @@ _FREE_CALLS = frozenset(
         "CancelAll", "CancelAllOrdersAfter",
     }
 )  # fmt: skip
-"""They count in the trading counters instead."""
+"""Calls that count in the trading counters instead."""
 
 
 def amend_points(age_ns: int) -> Decimal:
@@ -79,7 +79,7 @@ def batch_points(count: int) -> Decimal:
 
 
 @attrs.define
-class Counter:
+class DecayingCounter:
     """A counter that decays evenly, exactly to the nanosecond."""
 
     decay: Decimal
@@ -87,12 +87,12 @@ class Counter:
     _at_ns: int = 0
 
     def at(self, now_ns: int) -> Decimal:
-        """Return the value now."""
+        """Return the value at a time, decayed until then."""
         gone = max(0, now_ns - self._at_ns) * self.decay / _SECOND_NS
         return max(Decimal(0), self._value - gone)
 
     def add(self, points: Decimal, now_ns: int) -> None:
-        """Count points."""
+        """Count points, on top of what is left by then."""
         self._value = self.at(now_ns) + points
         self._at_ns = now_ns
 
@@ -100,11 +100,11 @@ class Counter:
 class TradingCounters:
     """The engine's counters of one account: one a pair, and perhaps one for all of them."""
 
-    def __init__(self, tier: Tier, domain_limit: Decimal | None) -> None:
+    def __init__(self, tier: VerificationTier, domain_limit: Decimal | None) -> None:
         self.limits = LIMITS[tier]
         self._domain_limit = domain_limit
-        self._domain = Counter(self.limits.decay)
-        self._pairs: dict[str, Counter] = {}
+        self._domain = DecayingCounter(self.limits.decay)
+        self._pairs: dict[str, DecayingCounter] = {}
 
     def value(self, symbol: str, now_ns: int) -> Decimal:
         """Return the counter of a pair now."""
@@ -124,18 +124,18 @@ class TradingCounters:
 
     def add(self, symbol: str, points: Decimal, now_ns: int) -> None:
         """Count points on a pair."""
-        self._pairs.setdefault(symbol, Counter(self.limits.decay)).add(points, now_ns)
+        self._pairs.setdefault(symbol, DecayingCounter(self.limits.decay)).add(points, now_ns)
         self._domain.add(points, now_ns)
 
 
 class CallCounters:
-    """REST call counters, one a key."""
+    """Counts private REST calls, each key for itself."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[str, DecayingCounter] = {}
 
-    def charge(self, key: ApiKey, tier: Tier, method: str) -> None:
+    def charge(self, key: ApiKey, tier: VerificationTier, method: str) -> None:
         """Count one private call, before it is carried out.
 
         Raises:
@@ -144,7 +144,7 @@ class CallCounters:
         if method in _FREE_CALLS:
             return
         limits, now = LIMITS[tier], self._clock.now_ns()
-        counter = self._counters.setdefault(key.key, Counter(limits.call_decay))
+        counter = self._counters.setdefault(key.key, DecayingCounter(limits.call_decay))
         counter.add(Decimal(4 if method in _COSTLY_CALLS else 1), now)
         if counter.at(now) > limits.calls:
             raise VenueRefusal("EAPI:Rate limit exceeded")

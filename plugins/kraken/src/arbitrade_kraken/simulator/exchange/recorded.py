@@ -22,9 +22,9 @@ from arbitrade.models import (
     Subscribed,
 )
 from arbitrade_kraken.market.decoder import KrakenDecoder
-from arbitrade_kraken.simulator.exchange.book import Ladder, VenueBook
+from arbitrade_kraken.simulator.exchange.book import MatchingBook, QueuedSide
+from arbitrade_kraken.simulator.exchange.listed import AssetFacts, ListedPairs, PairFacts
 from arbitrade_kraken.simulator.exchange.market import Floor
-from arbitrade_kraken.simulator.exchange.universe import AssetFacts, PairFacts, Universe
 from arbitrade_kraken.simulator.exchange.worth import asset_worths
 
 
@@ -42,40 +42,40 @@ class RecordedMarket:
         self._next: Iterator[bytes] = iter(self._frames)
         self._decoder = KrakenDecoder()
         self._floor: Floor | None = None
-        self._books: dict[str, VenueBook] = {}
+        self._books: dict[str, MatchingBook] = {}
         self._depths: dict[str, int] = {}
         self._taken: dict[tuple[str, int, int], int] = {}
         self._worths: Mapping[str, float] = {}
         self._instruments: tuple[Instrument, ...] = ()
         self._is_over = False
         self.skipped = 0
-        """Frames that were no book of a listed pair."""
+        """How many frames were no book of a listed pair."""
 
     @property
     def is_over(self) -> bool:
-        """See `Market`."""
+        """True once the last frame was played and none begins anew."""
         return self._is_over
 
     @property
     def duplicate_share(self) -> float:
-        """See `Market`."""
+        """Nothing is named twice on purpose: a recording is told as it was."""
         return 0.0
 
     def worth(self, asset: str) -> float:
-        """See `Market`."""
+        """Return what an asset was worth when the list of pairs was made, in USD."""
         return self._worths.get(asset, 1.0)
 
-    def open(self, universe: Universe, floor: Floor) -> dict[str, VenueBook]:
-        """See `Market`: books are empty until their snapshots are played."""
+    def open(self, listed: ListedPairs, floor: Floor) -> dict[str, MatchingBook]:
+        """Return empty books: they fill as their snapshots are played."""
         self._floor = floor
-        self._worths = asset_worths(universe)
-        self._instruments = tuple(_instrument(pair) for pair in universe.pairs.values())
+        self._worths = asset_worths(listed)
+        self._instruments = tuple(_instrument(pair) for pair in listed.pairs.values())
         self._decoder.learn(InstrumentsChanged(True, self._instruments, ()))
-        self._books = {symbol: VenueBook(symbol) for symbol in universe.pairs}
+        self._books = {symbol: MatchingBook(symbol) for symbol in listed.pairs}
         return dict(self._books)
 
-    def step(self, is_matching: Mapping[str, bool]) -> VenueBook | None:
-        """See `Market`: play up to the next book message of a listed pair."""
+    def step(self, is_matching: Mapping[str, bool]) -> MatchingBook | None:
+        """Play up to the next book message of a listed pair."""
         while True:
             frame = next(self._next, None)
             if frame is None:
@@ -91,20 +91,20 @@ class RecordedMarket:
                 return book
             self.skipped += 1
 
-    def deepen(self, book: VenueBook, depth: int) -> None:
-        """See `Market`: a recording has no more than it has."""
+    def deepen(self, book: MatchingBook, depth: int) -> None:
+        """Nothing: a recording has no more levels than it has."""
 
-    def on_taken(self, book: VenueBook, taker: Side, key: int, lots: int) -> None:
-        """See `Market`."""
+    def on_taken(self, book: MatchingBook, taker: Side, key: int, lots: int) -> None:
+        """Remember what was taken: the recording goes on as if it were still there."""
         sign = 1 if taker is Side.BUY else -1
         place = (book.symbol, sign, key)
         self._taken[place] = self._taken.get(place, 0) + lots
 
-    def on_rescaled(self, book: VenueBook, pair: PairFacts) -> None:
-        """See `Market`: what was taken is forgotten, its integers mean something else now."""
+    def on_rescaled(self, book: MatchingBook, pair: PairFacts) -> None:
+        """Forget what was taken of the pair: its integers mean something else now."""
         self._taken = {place: n for place, n in self._taken.items() if place[0] != book.symbol}
 
-    def _play(self, frame: bytes) -> VenueBook | None:
+    def _play(self, frame: bytes) -> MatchingBook | None:
         try:
             event = self._decoder.decode(frame)
         except MessageError:
@@ -119,7 +119,7 @@ class RecordedMarket:
             return changed[-1] if changed else None
         return self._apply(event) if isinstance(event, BookDelta) else None
 
-    def _apply(self, delta: BookDelta) -> VenueBook | None:
+    def _apply(self, delta: BookDelta) -> MatchingBook | None:
         book = self._books.get(delta.symbol)
         if book is None:
             return None
@@ -138,7 +138,7 @@ class RecordedMarket:
             self._uncross(side, other)
         return book
 
-    def _clear(self, book: VenueBook, side: Ladder) -> None:
+    def _clear(self, book: MatchingBook, side: QueuedSide) -> None:
         for key in tuple(side.keys):
             side.drop(key)
         self._taken = {
@@ -147,7 +147,7 @@ class RecordedMarket:
             if place[:2] != (book.symbol, side.sign)
         }
 
-    def _set(self, book: VenueBook, side: Ladder, level: Level) -> None:
+    def _set(self, book: MatchingBook, side: QueuedSide, level: Level) -> None:
         key, place = side.sign * level[0], (book.symbol, side.sign, side.sign * level[0])
         lots = level[1]
         if not lots:
@@ -160,7 +160,7 @@ class RecordedMarket:
         side.put(key, lots)
 
     @staticmethod
-    def _cut(side: Ladder, depth: int) -> None:
+    def _cut(side: QueuedSide, depth: int) -> None:
         """Drop what the recording's subscriber no longer saw."""
         kept = 0
         for key in tuple(side.keys):
@@ -170,7 +170,7 @@ class RecordedMarket:
                     side.drop(key)
 
     @staticmethod
-    def _uncross(side: Ladder, other: Ladder) -> None:
+    def _uncross(side: QueuedSide, other: QueuedSide) -> None:
         """Drop strangers' quantity on the other side that this side has reached."""
         while side.keys and other.keys and side.keys[0] + other.keys[0] <= 0:
             key = other.keys[0] if other.market(other.keys[0]) else side.keys[0]
@@ -180,7 +180,7 @@ class RecordedMarket:
             where.drop(key)
 
 
-def universe_of(frames: Iterable[bytes], known: Universe) -> Universe:
+def recorded_pairs(frames: Iterable[bytes], known: ListedPairs) -> ListedPairs:
     """Return the pairs whose books a recording has, with the precisions it was recorded with.
 
     Names, minimums and fees come from `known`; a pair that isn't known there is left out.
@@ -201,7 +201,7 @@ def universe_of(frames: Iterable[bytes], known: Universe) -> Universe:
                 seen[delta.symbol] = None
     chosen = known.only(tuple(seen))
     assets: Iterable[AssetFacts] = known.assets.values()
-    return Universe((_as_recorded(p, told.get(p.symbol)) for p in chosen.pairs.values()), assets)
+    return ListedPairs((_as_recorded(p, told.get(p.symbol)) for p in chosen.pairs.values()), assets)
 
 
 def _as_recorded(pair: PairFacts, told: Instrument | None) -> PairFacts:

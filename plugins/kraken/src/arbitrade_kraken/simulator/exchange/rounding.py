@@ -17,7 +17,7 @@ def up(amount: Decimal, decimals: int) -> Decimal:
 
 
 def product(*factors: Decimal) -> Decimal:
-    """Return the exact product."""
+    """Return the exact product; `Decimal` alone would round it to 28 digits."""
     with localcontext(prec=120):
         result = Decimal(1)
         for factor in factors:

@@ -7,15 +7,16 @@ import attrs
 
 from arbitrade.models import Side
 from arbitrade.protocols import Clock
-from arbitrade_kraken.simulator.exchange.accounts import Account
+from arbitrade_kraken.simulator.exchange.accounts import CustomerAccount
 from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, Execution, LedgerEntry
+from arbitrade_kraken.simulator.exchange.events import ExchangeEvent, LedgerEntry, OrderEvent
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.fees import FeeQuote, fee_schedules
 from arbitrade_kraken.simulator.exchange.ids import Identifiers
-from arbitrade_kraken.simulator.exchange.orders import ZERO, Fill, Order
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs, PairFacts
+from arbitrade_kraken.simulator.exchange.orders import ZERO, Order, OrderFill
 from arbitrade_kraken.simulator.exchange.rounding import product, to_nearest, up
-from arbitrade_kraken.simulator.exchange.universe import PairFacts, Universe
+from arbitrade_kraken.simulator.exchange.worth import UsdPrices
 
 
 class Settlement:
@@ -28,31 +29,36 @@ class Settlement:
 
     def __init__(
         self,
-        universe: Universe,
+        listed: ListedPairs,
         settings: ExchangeSettings,
         clock: Clock,
         ids: Identifiers,
         faults: Faults,
         emit: Callable[[ExchangeEvent], None],
-        usd_price: Callable[[str], Decimal],
+        prices: UsdPrices,
     ) -> None:
-        self._assets = universe.assets
+        self._assets = listed.assets
         self._settings = settings
         self._clock = clock
         self._ids = ids
         self._faults = faults
         self._emit = emit
-        self._usd_price = usd_price
+        self._prices = prices
 
     # ── fees and holds ───────────────────────────────────────────────────────────────────────────
 
-    def fee_quote(self, account: Account, pair: PairFacts) -> FeeQuote:
+    def fee_quote(self, account: CustomerAccount, pair: PairFacts) -> FeeQuote:
         """Return what an account pays on a pair now."""
         volume = account.volume.at(self._clock.now_ns())
         return fee_schedules()[pair.schedule].quote(pair.symbol, volume)
 
     def needed(
-        self, account: Account, pair: PairFacts, order: Order, quantity: Decimal, cost: Decimal
+        self,
+        account: CustomerAccount,
+        pair: PairFacts,
+        order: Order,
+        quantity: Decimal,
+        cost: Decimal,
     ) -> Decimal:
         """Return what an order has to hold for so much, exactly; fees as a taker.
 
@@ -68,12 +74,14 @@ class Settlement:
         """Return the asset an order of this side holds."""
         return pair.quote if side is Side.BUY else pair.base
 
-    def hold(self, account: Account, pair: PairFacts, order: Order, needed: Decimal) -> None:
+    def hold(
+        self, account: CustomerAccount, pair: PairFacts, order: Order, needed: Decimal
+    ) -> None:
         """Let an order hold what it needs, in whole units of the ledger."""
         asset = self.spent_asset(pair, order.side)
         account.hold(order, asset, up(needed, self.decimals(asset)))
 
-    def release(self, account: Account, pair: PairFacts, order: Order) -> None:
+    def release(self, account: CustomerAccount, pair: PairFacts, order: Order) -> None:
         """Let an order hold nothing."""
         account.hold(order, self.spent_asset(pair, order.side), ZERO)
 
@@ -85,7 +93,7 @@ class Settlement:
 
     def fill(
         self,
-        account: Account,
+        account: CustomerAccount,
         pair: PairFacts,
         order: Order,
         price: Decimal,
@@ -93,14 +101,51 @@ class Settlement:
         trade_id: int,
         *,
         is_maker: bool,
-    ) -> Fill:
+    ) -> OrderFill:
         """Book one fill: the order, the two ledger rows, the volume, the hold; tell of each."""
-        now = self._clock.now_ns()
+        made = self._make(account, pair, order, price, quantity, trade_id, is_maker=is_maker)
+        # Cut first, then booked and told: the report never says another amount than the ledger.
+        fill = self._affordable(account, pair, order, made)
+        order.filled += fill.quantity
+        order.cost += fill.cost
+        order.fee += fill.fee_in_quote
+        order.fills.append(fill.exec_id)
+        order.status = "partially_filled"
+        account.fills.append(fill)
+        rows = self._book_fill(account, pair, order, fill)
+        if fee_schedules()[pair.schedule].counts:
+            usd = to_nearest(fill.cost * self._prices.of(pair.quote), 4)
+            account.volume.add(fill.time_ns, usd)
+        if not order.remaining:
+            order.status = "filled"
+            order.closed_ns = fill.time_ns
+            account.close(order)
+        # As recorded: a last fill still says partially filled, its balances follow, and that the
+        # order is filled is a report of its own after them.
+        self._report(account, order, "trade", "partially_filled", fill)
+        for row in rows:
+            self._emit(row)
+        if not order.remaining:
+            self._report(account, order, "filled", "filled")
+        return fill
+
+    def _make(
+        self,
+        account: CustomerAccount,
+        pair: PairFacts,
+        order: Order,
+        price: Decimal,
+        quantity: Decimal,
+        trade_id: int,
+        *,
+        is_maker: bool,
+    ) -> OrderFill:
+        """Return the fill as it would be if there were enough of everything."""
         quote = self.fee_quote(account, pair)
         exact = product(price, quantity)
         rate = (quote.maker if is_maker else quote.taker).rate
         fee, fee_asset, in_quote = self._fee(order, pair, exact, quantity, rate)
-        fill = Fill(
+        return OrderFill(
             exec_id=self._ids.execution(),
             trade_id=trade_id,
             order_id=order.order_id,
@@ -115,31 +160,13 @@ class Settlement:
             fee_asset=fee_asset,
             fee_in_quote=in_quote,
             is_maker=is_maker,
-            time_ns=now,
+            time_ns=self._clock.now_ns(),
             ledger_ids=(self._ids.ledger(), self._ids.ledger()),
         )
-        fill = self._affordable(account, pair, order, fill)
-        order.filled += fill.quantity
-        order.cost += fill.cost
-        order.fee += fill.fee_in_quote
-        order.fills.append(fill.exec_id)
-        order.status = "partially_filled"
-        account.fills.append(fill)
-        rows = self._book_fill(account, pair, order, fill)
-        if fee_schedules()[pair.schedule].counts:
-            account.volume.add(now, to_nearest(fill.cost * self._usd_price(pair.quote), 4))
-        if not order.remaining:
-            order.status = "filled"
-            order.closed_ns = now
-            account.close(order)
-        self._report(account, order, "trade", "partially_filled", fill)
-        for row in rows:
-            self._emit(row)
-        if not order.remaining:
-            self._report(account, order, "filled", "filled")
-        return fill
 
-    def _affordable(self, account: Account, pair: PairFacts, order: Order, fill: Fill) -> Fill:
+    def _affordable(
+        self, account: CustomerAccount, pair: PairFacts, order: Order, fill: OrderFill
+    ) -> OrderFill:
         """Return the fill with what it takes cut to what there is: it says what is booked."""
         spent = self.spent_asset(pair, order.side)
         is_buy = order.side is Side.BUY
@@ -170,7 +197,7 @@ class Settlement:
         )
 
     def _book_fill(
-        self, account: Account, pair: PairFacts, order: Order, fill: Fill
+        self, account: CustomerAccount, pair: PairFacts, order: Order, fill: OrderFill
     ) -> tuple[LedgerEntry, LedgerEntry]:
         is_buy = order.side is Side.BUY
         spent, got = (pair.quote, pair.base) if is_buy else (pair.base, pair.quote)
@@ -183,13 +210,14 @@ class Settlement:
         free = account.available(spent)
         paid, paid_fee = _cut(paid, paid_fee, order.held, free)
         still = self._still_needed(account, pair, order)
+        # Rounding may ask for a unit more than is left of the hold; nothing is held anew for it.
         left = max(ZERO, order.held - paid - paid_fee)
         account.hold(order, spent, min(up(still, self.decimals(spent)), left))
         first, second = fill.ledger_ids
         row = self.book(account, "trade", spent, -paid, paid_fee, fill.exec_id, first)
         return row, self.book(account, "trade", got, received, got_fee, fill.exec_id, second)
 
-    def _still_needed(self, account: Account, pair: PairFacts, order: Order) -> Decimal:
+    def _still_needed(self, account: CustomerAccount, pair: PairFacts, order: Order) -> Decimal:
         if not order.remaining:
             return ZERO
         if order.limit_price is None:
@@ -213,7 +241,7 @@ class Settlement:
 
     def book(
         self,
-        account: Account,
+        account: CustomerAccount,
         kind: str,
         asset: str,
         amount: Decimal,
@@ -242,11 +270,16 @@ class Settlement:
         return row
 
     def _report(
-        self, account: Account, order: Order, kind: str, status: str, fill: Fill | None = None
+        self,
+        account: CustomerAccount,
+        order: Order,
+        kind: str,
+        status: str,
+        fill: OrderFill | None = None,
     ) -> None:
         now = self._clock.now_ns()
         counter = account.counters.value(order.symbol, now)
-        self._emit(Execution(account.name, kind, status, order.copy(), fill, None, counter, now))
+        self._emit(OrderEvent(account.name, kind, status, order.copy(), fill, None, counter, now))
 
 
 def _cut(paid: Decimal, fee: Decimal, held: Decimal, free: Decimal) -> tuple[Decimal, Decimal]:

@@ -23,7 +23,7 @@ class TradeTape:
         return number
 
     def print(self, trade: PublicTrade) -> None:
-        """Keep a trade."""
+        """Keep a trade; the oldest of more than a thousand goes."""
         self._trades.setdefault(trade.symbol, deque(maxlen=_KEPT)).append(trade)
 
     def last(self, symbol: str, count: int) -> Sequence[PublicTrade]:

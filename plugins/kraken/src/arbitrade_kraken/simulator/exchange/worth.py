@@ -1,10 +1,16 @@
-"""What assets are worth in USD, about: enough for prices to fit the pairs' decimals.
+"""What assets are worth in USD: by their books, or about, enough for prices to fit the decimals.
 
 The answer the list of pairs comes from has no prices.  Minimum quantities do: the venue sets them
 around a few units of currency.
 """
 
-from arbitrade_kraken.simulator.exchange.universe import Universe
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from arbitrade_kraken.simulator.exchange.book import MatchingBook
+from arbitrade_kraken.simulator.exchange.listed import ListedPairs
+from arbitrade_kraken.simulator.exchange.rounding import to_nearest
+from arbitrade_kraken.simulator.exchange.state import ExchangeState
 
 _KNOWN = {
     "USD": 1.0, "EUR": 1.16, "GBP": 1.34, "AUD": 0.668, "CAD": 0.727, "CHF": 1.259, "JPY": 0.00642,
@@ -14,22 +20,51 @@ _KNOWN = {
     "EURT": 1.1590, "EURR": 1.1590, "EURQ": 1.1590, "PAXG": 4_450.0, "XAUT": 4_440.0,
 }  # fmt: skip
 _MINIMUM_USD = 4.5
-"""What a minimum quantity is worth."""
+"""What the venue's minimum quantities are worth, about."""
 _TICKS = 300
-"""A price has at least so many ticks."""
+"""How many ticks a price has at least."""
 
 
-def asset_worths(universe: Universe) -> dict[str, float]:
-    """Return a worth in USD for every asset of the universe, the same on every machine."""
-    worths = {name: _KNOWN[name] for name in universe.assets if name in _KNOWN}
-    for pair in universe.pairs.values():
+def asset_worths(listed: ListedPairs) -> dict[str, float]:
+    """Return a worth in USD for every asset that is listed, the same on every machine."""
+    worths = {name: _KNOWN[name] for name in listed.assets if name in _KNOWN}
+    for pair in listed.pairs.values():
         if pair.base not in _KNOWN:
             guess = _MINIMUM_USD / float(pair.minimum_quantity)
             worths.setdefault(pair.base, 1.0 if "USD" in pair.base else guess)
-    for name in universe.assets:
+    for name in listed.assets:
         worths.setdefault(name, 1.0)
-    for pair in universe.pairs.values():
+    for pair in listed.pairs.values():
         if pair.base not in _KNOWN:
             least = _TICKS * float(pair.tick) * worths[pair.quote]
             worths[pair.base] = max(worths[pair.base], least)
     return worths
+
+
+class UsdPrices:
+    """What fee volumes are counted with.
+
+    Args:
+        books: By symbol; filled before the first price is asked for.
+        about: What an asset is worth where no book against USD tells.
+    """
+
+    def __init__(
+        self,
+        books: Mapping[str, MatchingBook],
+        state: ExchangeState,
+        about: Callable[[str], float],
+    ) -> None:
+        self._books = books
+        self._state = state
+        self._about = about
+
+    def of(self, asset: str) -> Decimal:
+        """Return the worth of one unit in USD: the mid of its book, else about."""
+        if asset == "USD":
+            return Decimal(1)
+        book = self._books.get(f"{asset}/USD")
+        if book is not None and book.bids.keys and book.asks.keys:
+            twice = book.asks.keys[0] - book.bids.keys[0]
+            return Decimal(twice).scaleb(-self._state.pairs[book.symbol].price_decimals) / 2
+        return to_nearest(Decimal(self._about(asset)), 8)

@@ -95,7 +95,7 @@ class Arguments:
         return number
 
     def integer(self, name: str) -> int | None:
-        """Return a whole number."""
+        """Return a whole number, None if not given."""
         text = self.text(name)
         if text is None:
             return None

@@ -5,10 +5,10 @@ from collections.abc import Hashable
 from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.events import PublicTrade
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.faces import rows
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.frames import channel_frame, units
-from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.statistics import (
     INTERVALS,
     Candle,
@@ -35,8 +35,8 @@ def warnings(channel: str) -> dict[str, object]:
 class MarketChannels:
     """Writes the frames of these channels, and counts what they need."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
+    def __init__(self, face: Face) -> None:
+        self._face = face
         self._days: defaultdict[str, DayStatistics] = defaultdict(DayStatistics)
         self._best: dict[str, tuple[object, ...]] = {}
 
@@ -46,7 +46,7 @@ class MarketChannels:
 
     def snapshot(self, topic: tuple[Hashable, ...]) -> bytes | None:
         """Return what a new subscriber gets first."""
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         if topic[0] == "instrument":
             data = {
                 "assets": [rows.asset_row(asset) for asset in exchange.assets()],
@@ -64,12 +64,12 @@ class MarketChannels:
 
     def instrument_update(self, symbol: str) -> bytes:
         """Return the complete row of a pair that changed."""
-        row = rows.pair_row(self._front.exchange.pair(symbol))
+        row = rows.pair_row(self._face.exchange.pair(symbol))
         return channel_frame("instrument", "update", {"assets": [], "pairs": [row]})
 
     def best_changed(self, symbol: str) -> bytes | None:
         """Return a ticker if the best bid or ask is not what it was."""
-        book = self._front.exchange.book(symbol, 1)
+        book = self._face.exchange.book(symbol, 1)
         best = (*book.bids, *book.asks)
         if self._best.get(symbol) == best:
             return None
@@ -84,11 +84,11 @@ class MarketChannels:
         if topic[0] == "ticker":
             return self._ticker(symbol, "update")
         minutes = int(str(topic[2]))
-        trades = self._front.exchange.public_trades(symbol, _KEPT_TRADES)
+        trades = self._face.exchange.public_trades(symbol, _KEPT_TRADES)
         return self._ohlc("update", symbol, candles(trades, minutes)[-1:], minutes)
 
     def _ticker(self, symbol: str, kind: str) -> bytes:
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         pair, book, day = exchange.pair(symbol), exchange.book(symbol, 1), self._days[symbol]
         bid, bid_quantity = _best(book.bids, pair)
         ask, ask_quantity = _best(book.asks, pair)
@@ -110,12 +110,12 @@ class MarketChannels:
             "change": fixed(change, prices),
             "change_pct": fixed(percent, 2),
             "trades": day.trades,
-            "timestamp": self._front.time(),
+            "timestamp": self._face.time(),
         }
         return channel_frame("ticker", kind, [row])
 
     def _trade_row(self, trade: PublicTrade) -> dict[str, object]:
-        pair = self._front.exchange.pair(trade.symbol)
+        pair = self._face.exchange.pair(trade.symbol)
         return {
             "symbol": trade.symbol,
             "side": trade.side.value,
@@ -123,11 +123,11 @@ class MarketChannels:
             "qty": fixed(trade.quantity, pair.lot_decimals),
             "ord_type": trade.order_type,
             "trade_id": trade.trade_id,
-            "timestamp": self._front.text_of(trade.time_ns),
+            "timestamp": self._face.text_of(trade.time_ns),
         }
 
     def _ohlc(self, kind: str, symbol: str, found: list[Candle], minutes: int) -> bytes:
-        pair = self._front.exchange.pair(symbol)
+        pair = self._face.exchange.pair(symbol)
         prices, lots = pair.price_decimals, pair.lot_decimals
         data = [
             {
@@ -139,13 +139,13 @@ class MarketChannels:
                 "vwap": fixed(candle.vwap, prices),
                 "trades": candle.trades,
                 "volume": fixed(candle.volume, lots),
-                "interval_begin": self._front.text_of(candle.begin_ns)[:-1] + "000Z",
+                "interval_begin": self._face.text_of(candle.begin_ns)[:-1] + "000Z",
                 "interval": minutes,
-                "timestamp": self._front.text_of(candle.begin_ns + minutes * _MINUTE_NS),
+                "timestamp": self._face.text_of(candle.begin_ns + minutes * _MINUTE_NS),
             }
             for candle in found
         ]
-        envelope = {"channel": "ohlc", "type": kind, "timestamp": self._front.time()}
+        envelope = {"channel": "ohlc", "type": kind, "timestamp": self._face.time()}
         return dumps(envelope | {"data": data})
 
 

@@ -14,15 +14,14 @@ from arbitrade.models import Side
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import EXCHANGE_FAULTS, WIRE_FAULTS
-from arbitrade_kraken.simulator.exchange.keys import Tier
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
+from arbitrade_kraken.simulator.exchange.keys import VerificationTier
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.frames import Levels, units
-from arbitrade_kraken.simulator.faces.wire import dumps
+from arbitrade_kraken.simulator.faces.wire import Fields, dumps
 
-type Row = dict[str, object]
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-type Action = Callable[["Wishes"], object]
+type ControlAction = Callable[["Wishes"], object]
 
 
 class Control:
@@ -38,10 +37,10 @@ class Control:
         exchange: Exchange,
         clock: MovableClock,
         poke: Callable[[], None],
-        about: Callable[[], Row],
+        about: Callable[[], Fields],
     ) -> None:
         self._exchange = exchange
-        self._oracle_of_all = Oracle(exchange)
+        self._oracle_of_all = ExchangeOracle(exchange)
         self._clock = clock
         self._poke = poke
         self._about = about
@@ -72,7 +71,7 @@ class Control:
             get("/control/book/{base}/{quote}", self._answer(self._book)),
         ]
 
-    def _answer(self, action: Action) -> Handler:
+    def _answer(self, action: ControlAction) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 wishes = await Wishes.of(request)
@@ -86,7 +85,7 @@ class Control:
 
     # ── faults ───────────────────────────────────────────────────────────────────────────────────
 
-    def _faults(self, wishes: "Wishes") -> Row:
+    def _faults(self, wishes: "Wishes") -> Fields:
         faults = self._exchange.faults
         return {
             "active": list(faults.active()),
@@ -94,7 +93,7 @@ class Control:
             "kinds": {**EXCHANGE_FAULTS, **WIRE_FAULTS},
         }
 
-    def _inject(self, wishes: "Wishes") -> Row:
+    def _inject(self, wishes: "Wishes") -> Fields:
         fault_id = self._exchange.faults.inject(
             wishes.text("kind"),
             symbol=wishes.optional("symbol"),
@@ -109,7 +108,7 @@ class Control:
         self._poke()
         return {"id": fault_id}
 
-    def _clear(self, wishes: "Wishes") -> Row:
+    def _clear(self, wishes: "Wishes") -> Fields:
         self._exchange.faults.clear(wishes.integer("id"))
         return {"active": list(self._exchange.faults.active())}
 
@@ -117,7 +116,7 @@ class Control:
 
     def _set_pair(self, wishes: "Wishes") -> object:
         symbol = wishes.text("symbol")
-        self._exchange.set_pair(
+        self._exchange.hand.set_pair(
             symbol,
             status=wishes.optional("status"),
             price_decimals=wishes.integer("price_decimals"),
@@ -126,30 +125,30 @@ class Control:
         )
         return self._exchange.pair(symbol)
 
-    def _set_engine(self, wishes: "Wishes") -> Row:
-        self._exchange.set_engine(wishes.text("state"))
+    def _set_engine(self, wishes: "Wishes") -> Fields:
+        self._exchange.hand.set_engine(wishes.text("state"))
         return {"state": self._exchange.engine_state}
 
-    def _forward(self, wishes: "Wishes") -> Row:
+    def _forward(self, wishes: "Wishes") -> Fields:
         seconds = wishes.number("forward_s") or Decimal(0)
         self._clock.forward(int(seconds * 1_000_000_000))
         self._exchange.run_timers()
         return {"now_ns": self._clock.now_ns()}
 
-    def _step(self, wishes: "Wishes") -> Row:
+    def _step(self, wishes: "Wishes") -> Fields:
         count = wishes.integer("count")
         for _ in range(1 if count is None else count):
             self._exchange.step()
         return {"now_ns": self._clock.now_ns()}
 
-    def _trade(self, wishes: "Wishes") -> Row:
-        self._exchange.trade_outside(
+    def _trade(self, wishes: "Wishes") -> Fields:
+        self._exchange.hand.trade(
             wishes.text("symbol"), side=wishes.side(), quantity=wishes.amount("quantity")
         )
         return {"done": True}
 
-    def _quote(self, wishes: "Wishes") -> Row:
-        self._exchange.quote_outside(
+    def _quote(self, wishes: "Wishes") -> Fields:
+        self._exchange.hand.quote(
             wishes.text("symbol"),
             side=wishes.side(),
             price=wishes.amount("price"),
@@ -159,73 +158,73 @@ class Control:
 
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────
 
-    def _names(self, wishes: "Wishes") -> Row:
-        return {"accounts": [account.name for account in self._exchange.accounts()]}
+    def _names(self, wishes: "Wishes") -> Fields:
+        return {"accounts": [account.name for account in self._exchange.accounts.all()]}
 
-    def _open_account(self, wishes: "Wishes") -> Row:
+    def _open_account(self, wishes: "Wishes") -> Fields:
         name, tier = wishes.text("name"), wishes.optional("tier")
         balances = wishes.raw("balances") or {}
         if not isinstance(balances, dict):
             raise UsageError('balances: not an object; write {"USD": "1000"}')
-        self._exchange.open_account(
+        self._exchange.hand.open_account(
             name,
             {asset: _decimal("balances", amount) for asset, amount in balances.items()},
-            tier=None if tier is None else Tier(tier),
+            tier=None if tier is None else VerificationTier(tier),
             volume=wishes.number("volume") or Decimal(0),
             country=wishes.optional("country") or "",
         )
         return self._key(name, None)
 
-    def _make_key(self, wishes: "Wishes") -> Row:
+    def _make_key(self, wishes: "Wishes") -> Fields:
         permissions = wishes.raw("permissions")
         if permissions is not None and not isinstance(permissions, list):
             raise UsageError('permissions: not a list; write ["query-funds"]')
         answer = self._key(wishes.text("account"), permissions)
-        key = self._exchange.find_key(str(answer["key"]))
+        key = self._exchange.accounts.find_key(str(answer["key"]))
         if key is not None:
             key.nonce_window = wishes.integer("nonce_window") or 0
         return answer
 
-    def _key(self, account: str, permissions: list[str] | None) -> Row:
-        key = self._exchange.make_key(account, permissions)
+    def _key(self, account: str, permissions: list[str] | None) -> Fields:
+        key = self._exchange.accounts.make_key(account, permissions)
         return {"account": account, "key": key.key, "secret": key.secret}
 
     def _deposit(self, wishes: "Wishes") -> object:
-        return self._exchange.deposit(
+        return self._exchange.hand.deposit(
             wishes.text("account"), wishes.text("asset"), wishes.amount("amount")
         )
 
     def _withdraw(self, wishes: "Wishes") -> object:
-        return self._exchange.withdraw(
+        return self._exchange.hand.withdraw(
             wishes.text("account"),
             wishes.text("asset"),
             wishes.amount("amount"),
             wishes.number("fee") or Decimal(0),
         )
 
-    def _oracle(self, wishes: "Wishes") -> Row:
+    def _oracle(self, wishes: "Wishes") -> Fields:
         exchange, name = self._exchange, wishes.text("account")
-        exchange.account(name)
+        exchange.accounts.get(name)
         return {
             "account": name,
-            "holdings": dict(exchange.holdings(name)),
-            "open_orders": list(exchange.open_orders(name)),
-            "closed_orders": list(exchange.closed_orders(name)),
-            "fills": list(exchange.fills(name)),
-            "ledger": list(exchange.ledger(name)),
-            "volume_30d": exchange.volume_30d(name),
+            "holdings": dict(exchange.inquiry.holdings(name)),
+            "open_orders": list(exchange.inquiry.open_orders(name)),
+            "closed_orders": list(exchange.inquiry.closed_orders(name)),
+            "fills": list(exchange.inquiry.fills(name)),
+            "ledger": list(exchange.inquiry.ledger(name)),
+            "volume_30d": exchange.inquiry.volume_30d(name),
         }
 
-    def _flows(self, wishes: "Wishes") -> Row:
+    def _flows(self, wishes: "Wishes") -> Fields:
         flows = self._oracle_of_all.flows(wishes.text("account"))
         return {
             name: attrs.asdict(flow) | {"closing": flow.closing} for name, flow in flows.items()
         }
 
-    def _discrepancies(self, wishes: "Wishes") -> Row:
+    def _discrepancies(self, wishes: "Wishes") -> Fields:
         return {"discrepancies": list(self._oracle_of_all.discrepancies())}
 
-    def _book(self, wishes: "Wishes") -> Row:
+    def _book(self, wishes: "Wishes") -> Fields:
         symbol = f"{wishes.text('base')}/{wishes.text('quote')}"
         pair, book = self._exchange.pair(symbol), self._exchange.whole_book(symbol)
 
@@ -241,12 +240,12 @@ class Control:
             "time_ns": book.time_ns,
         }
 
-    def _summary(self) -> Row:
+    def _summary(self) -> Fields:
         return {
             "engine": self._exchange.engine_state,
             "now_ns": self._clock.now_ns(),
             "pairs": [pair.symbol for pair in self._exchange.pairs()],
-            "accounts": [account.name for account in self._exchange.accounts()],
+            "accounts": [account.name for account in self._exchange.accounts.all()],
         }
 
 
@@ -271,7 +270,7 @@ class Wishes:
         return cls(values | dict(request.match_info))
 
     def raw(self, name: str) -> Any:
-        """Return what was given."""
+        """Return what was given, of whatever type; None if it was not."""
         return self._values.get(name)
 
     def optional(self, name: str) -> str | None:
@@ -280,7 +279,7 @@ class Wishes:
         return None if value is None else str(value)
 
     def text(self, name: str) -> str:
-        """Return a text."""
+        """Return a text that must be there."""
         value = self.optional(name)
         if not value:
             raise UsageError(f"{name}: missing; give a text")
@@ -292,14 +291,14 @@ class Wishes:
         return None if value is None else _decimal(name, value)
 
     def amount(self, name: str) -> Decimal:
-        """Return a number."""
+        """Return a number that must be there."""
         number = self.number(name)
         if number is None:
             raise UsageError(f"{name}: missing; give a number or a text of one")
         return number
 
     def side(self) -> Side:
-        """Return `buy` or `sell`."""
+        """Return the side, which must be there and `buy` or `sell`."""
         text = self.text("side")
         if text not in ("buy", "sell"):
             raise UsageError(f"side: {text!r} is neither buy nor sell")

@@ -6,7 +6,7 @@ from decimal import Decimal
 from arbitrade_kraken.simulator.faces.wire import dumps
 
 type Levels = Sequence[tuple[int, int]]
-"""(ticks, lots) in units of the last decimal."""
+"""Pairs of (ticks, lots), in units of the last decimal."""
 
 
 def book_frame(

@@ -5,21 +5,18 @@ from decimal import InvalidOperation
 
 import attrs
 
-from arbitrade_kraken.simulator.exchange.exchange import Placed
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
-from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
+from arbitrade_kraken.simulator.exchange.orders import Placed, VenueRefusal
 from arbitrade_kraken.simulator.faces import order_params as read
-from arbitrade_kraken.simulator.faces.front import Face
-from arbitrade_kraken.simulator.faces.wire import Message, whole_seconds
+from arbitrade_kraken.simulator.faces.face import Face
+from arbitrade_kraken.simulator.faces.wire import Fields, Message, whole_seconds
 
 PLACE, CANCEL = "modify-trades", "close-trades"
-"""Permissions."""
-
-type Row = dict[str, object]
+"""The permissions a key needs, to place or change orders and to cancel them."""
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
+class MethodAnswer:
     """One answer to a request.
 
     Args:
@@ -31,15 +28,17 @@ class Answer:
     result: object = None
     success: bool = True
     refusal: str | None = None
-    extra: Row = attrs.field(factory=dict)
+    extra: Fields = attrs.field(factory=dict)
 
 
 class OrderMethods:
     """Carries out order methods for whoever's token a request holds."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
-        self._methods: dict[str, tuple[str, Callable[[str, Message, int], Sequence[Answer]]]] = {
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._methods: dict[
+            str, tuple[str, Callable[[str, Message, int], Sequence[MethodAnswer]]]
+        ] = {
             "add_order": (PLACE, self._add),
             "batch_add": (PLACE, self._batch_add),
             "amend_order": (PLACE, self._amend),
@@ -50,7 +49,7 @@ class OrderMethods:
             "cancel_all_orders_after": (CANCEL, self._cancel_all_after),
         }
 
-    def carry_out(self, request: Message, key: ApiKey, received_ns: int) -> Sequence[Answer]:
+    def carry_out(self, request: Message, key: ApiKey, received_ns: int) -> Sequence[MethodAnswer]:
         """Return the answers to a request, after it was carried out.
 
         Raises:
@@ -66,68 +65,74 @@ class OrderMethods:
             # Price × quantity has more digits than any account could pay.
             raise VenueRefusal("EGeneral:Invalid arguments:volume") from None
 
-    def _add(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
-        placed = self._front.exchange.add_order(account, read.read_add(params, received_ns))
+    def _add(self, account: str, params: Message, received_ns: int) -> Sequence[MethodAnswer]:
+        placed = self._face.exchange.add_order(account, read.read_add(params, received_ns))
         if placed.refusal is not None:
-            return [Answer(refusal=placed.refusal)]
-        return [Answer(result=_placed_row(placed, params))]
+            return [MethodAnswer(refusal=placed.refusal)]
+        return [MethodAnswer(result=_placed_row(placed, params))]
 
-    def _batch_add(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
+    def _batch_add(self, account: str, params: Message, received_ns: int) -> Sequence[MethodAnswer]:
         orders = read.read_batch_add(params, received_ns)
-        placed = self._front.exchange.add_batch(account, orders)
+        placed = self._face.exchange.add_batch(account, orders)
         rows = [_placed_row(*pair) for pair in zip(placed, params["orders"], strict=True)]
-        return [Answer(result=rows, success=all(row.refusal is None for row in placed))]
+        return [MethodAnswer(result=rows, success=all(row.refusal is None for row in placed))]
 
-    def _amend(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
-        amended = self._front.exchange.amend_order(account, read.read_amend(params, received_ns))
+    def _amend(self, account: str, params: Message, received_ns: int) -> Sequence[MethodAnswer]:
+        amended = self._face.exchange.amend_order(account, read.read_amend(params, received_ns))
         name = "order_id" if "order_id" in params else "cl_ord_id"
-        return [Answer(result={"amend_id": amended.amend_id, name: params[name]})]
+        return [MethodAnswer(result={"amend_id": amended.amend_id, name: params[name]})]
 
-    def _edit(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
-        placed = self._front.exchange.edit_order(account, read.read_edit(params, received_ns))
+    def _edit(self, account: str, params: Message, received_ns: int) -> Sequence[MethodAnswer]:
+        placed = self._face.exchange.edit_order(account, read.read_edit(params, received_ns))
         order_id = placed.order.order_id if placed.order is not None else ""
-        return [Answer(result={"order_id": order_id, "original_order_id": params["order_id"]})]
+        return [
+            MethodAnswer(result={"order_id": order_id, "original_order_id": params["order_id"]})
+        ]
 
-    def _cancel(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
+    def _cancel(self, account: str, params: Message, received_ns: int) -> Sequence[MethodAnswer]:
         """One answer an order.  One that fails doesn't say which it was."""
         answers = []
         for target in read.read_cancel(params):
-            for row in self._front.exchange.cancel_orders(account, [target.ref]):
+            for row in self._face.exchange.cancel_orders(account, [target.ref]):
                 if row.refusal is not None:
-                    answers.append(Answer(refusal=row.refusal))
+                    answers.append(MethodAnswer(refusal=row.refusal))
                 else:
-                    answers.append(Answer(result=target.echo))
+                    answers.append(MethodAnswer(result=target.echo))
         return answers
 
-    def _batch_cancel(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
-        count = self._front.exchange.cancel_batch(account, read.read_batch_cancel(params))
-        if self._front.wire.batch_cancel_count == "top_level":
-            return [Answer(extra={"orders_cancelled": count})]
-        return [Answer(result={"count": count})]
+    def _batch_cancel(
+        self, account: str, params: Message, received_ns: int
+    ) -> Sequence[MethodAnswer]:
+        count = self._face.exchange.cancel_batch(account, read.read_batch_cancel(params))
+        if self._face.wire.batch_cancel_count == "top_level":
+            return [MethodAnswer(extra={"orders_cancelled": count})]
+        return [MethodAnswer(result={"count": count})]
 
-    def _cancel_all(self, account: str, params: Message, received_ns: int) -> Sequence[Answer]:
+    def _cancel_all(
+        self, account: str, params: Message, received_ns: int
+    ) -> Sequence[MethodAnswer]:
         read.read_cancel_all(params)
-        return [Answer(result={"count": self._front.exchange.cancel_all(account)})]
+        return [MethodAnswer(result={"count": self._face.exchange.cancel_all(account)})]
 
     def _cancel_all_after(
         self, account: str, params: Message, received_ns: int
-    ) -> Sequence[Answer]:
-        switch = self._front.exchange.cancel_all_after(account, read.read_timeout(params))
-        return [Answer(result=switch_times(self._front, switch.current_s, switch.trigger_s))]
+    ) -> Sequence[MethodAnswer]:
+        switch = self._face.exchange.cancel_all_after(account, read.read_timeout(params))
+        return [MethodAnswer(result=switch_times(self._face, switch.current_s, switch.trigger_s))]
 
 
-def switch_times(front: Face, current_s: int, trigger_s: int | None) -> Row:
+def switch_times(face: Face, current_s: int, trigger_s: int | None) -> Fields:
     """Return the two times of the dead man's switch, in whole seconds."""
-    times: Row = {"currentTime": whole_seconds(current_s * 1_000_000_000)}
+    times: Fields = {"currentTime": whole_seconds(current_s * 1_000_000_000)}
     if trigger_s is not None:
         times["triggerTime"] = whole_seconds(trigger_s * 1_000_000_000)
-    elif front.wire.disarmed_trigger is not None:
-        times["triggerTime"] = front.wire.disarmed_trigger
+    elif face.wire.disarmed_trigger is not None:
+        times["triggerTime"] = face.wire.disarmed_trigger
     return times
 
 
-def _placed_row(placed: Placed, params: Message) -> Row:
-    row: Row = {}
+def _placed_row(placed: Placed, params: Message) -> Fields:
+    row: Fields = {}
     if placed.refusal is not None:
         row["error"] = placed.refusal
     else:

@@ -5,23 +5,30 @@ from collections import defaultdict
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
-    Execution,
     LedgerEntry,
+    OrderEvent,
 )
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces import frames
-from arbitrade_kraken.simulator.faces.front import Face, Token
-from arbitrade_kraken.simulator.faces.link import Link
-from arbitrade_kraken.simulator.faces.order_methods import Answer, OrderMethods
-from arbitrade_kraken.simulator.faces.reports import Reports, Row
+from arbitrade_kraken.simulator.faces.client_socket import ClientSocket
+from arbitrade_kraken.simulator.faces.face import Face, SocketToken
+from arbitrade_kraken.simulator.faces.order_methods import MethodAnswer, OrderMethods
+from arbitrade_kraken.simulator.faces.reports import Reports
 from arbitrade_kraken.simulator.faces.session import (
     ORDER_METHODS,
     PRIVATE_CHANNELS,
     PUBLIC_CHANNELS,
-    Session,
+    SocketSession,
     with_unknown_fields,
 )
-from arbitrade_kraken.simulator.faces.wire import Message, WireError, dumps, refusal, success
+from arbitrade_kraken.simulator.faces.wire import (
+    Fields,
+    Message,
+    WireError,
+    dumps,
+    refusal,
+    success,
+)
 
 PUBLIC_HERE = "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com"
 _STATUS_CHANGES = ("pending_new", "amended", "restated", "status")
@@ -31,27 +38,27 @@ _HELD_AT_MOST_S = 0.2
 
 
 class PrivateFace:
-    """All private sockets."""
+    """All private sockets, and which of them hear the events of which account."""
 
-    def __init__(self, front: Face) -> None:
-        self.front = front
-        self.methods = OrderMethods(front)
-        self.reports = Reports(front)
+    def __init__(self, face: Face) -> None:
+        self.face = face
+        self.methods = OrderMethods(face)
+        self.reports = Reports(face)
         self.sessions: set[PrivateSession] = set()
         self.requesting: PrivateSession | None = None
         """The session whose request is being carried out now, if its answer goes first."""
         self._by_account: defaultdict[str, dict[PrivateSession, None]] = defaultdict(dict)
-        front.exchange.listen(self._on_event)
+        face.exchange.listen(self._on_event)
 
-    def open(self, link: Link, connection_id: int) -> "PrivateSession":
+    def open(self, socket: ClientSocket, connection_id: int) -> "PrivateSession":
         """Begin a conversation: the engine's status is the first frame."""
-        session = PrivateSession(self, link, connection_id)
+        session = PrivateSession(self, socket, connection_id)
         self.sessions.add(session)
-        link.send(frames.status_frame(self.front.exchange.engine_state, connection_id))
+        socket.send(frames.status_frame(self.face.exchange.engine_state, connection_id))
         return session
 
     def close(self, session: "PrivateSession") -> None:
-        """Forget a socket."""
+        """Forget a socket that is gone; nobody's events go to it any more."""
         self.sessions.discard(session)
         for sessions in self._by_account.values():
             sessions.pop(session, None)
@@ -61,7 +68,7 @@ class PrivateFace:
         self._by_account[account][session] = None
 
     def _on_event(self, event: ExchangeEvent) -> None:
-        if isinstance(event, Execution):
+        if isinstance(event, OrderEvent):
             for session in list(self._by_account.get(event.account, ())):
                 session.on_execution(event)
         elif isinstance(event, LedgerEntry):
@@ -69,18 +76,18 @@ class PrivateFace:
                 session.on_ledger(event)
         elif isinstance(event, EngineChanged):
             for session in self.sessions:
-                session.link.send(frames.status_frame(event.state, session.connection_id))
+                session.socket.send(frames.status_frame(event.state, session.connection_id))
 
 
-class PrivateSession(Session):
-    """One private socket."""
+class PrivateSession(SocketSession):
+    """One private socket: whose it is, what it subscribed to, and what its orders cause."""
 
     host = "private"
 
-    def __init__(self, face: PrivateFace, link: Link, connection_id: int) -> None:
-        super().__init__(face.front, link)
+    def __init__(self, private: PrivateFace, socket: ClientSocket, connection_id: int) -> None:
+        super().__init__(private.face, socket)
         self.connection_id = connection_id
-        self._face = face
+        self._private = private
         self._account: str | None = None
         self._executions: Message | None = None
         """Parameters of the subscription to `executions`."""
@@ -99,14 +106,14 @@ class PrivateSession(Session):
         return self._account
 
     def handle(self, request: Message, time_in: str) -> None:
-        """Carry out a request; see `Session.handle`."""
+        """Carry out a request; see `SocketSession.handle`."""
         method, params = request["method"], request.get("params", {})
         if method == "ping":
             self.pong(request, time_in)
         elif method in ("subscribe", "unsubscribe"):
             self._subscription(request, time_in)
         elif method in ORDER_METHODS:
-            token = self.front.check_token(params.get("token"), self.link.number)
+            token = self.face.check_token(params.get("token"), self.socket.number)
             self._account = token.key.account
             self._order_method(request, token, time_in)
         else:
@@ -122,13 +129,13 @@ class PrivateSession(Session):
         if channel not in PRIVATE_CHANNELS:
             raise WireError("Subscription name invalid")
         try:
-            token = self.front.check_token(params.get("token"), self.link.number)
+            token = self.face.check_token(params.get("token"), self.socket.number)
         except VenueRefusal as refused:
             extra = {"channel": channel, "status": "error"}
-            self.answer(refusal(request, str(refused), time_in, self.front.time(), extra))
+            self.answer(refusal(request, str(refused), time_in, self.face.time(), extra))
             return
         account = self._account = token.key.account
-        faults = self.front.faults
+        faults = self.face.faults
         if not faults.is_quiet and faults.take(
             "lost_request", method=request["method"], channel=channel, account=account
         ):
@@ -140,87 +147,89 @@ class PrivateSession(Session):
         else:
             self._subscribe_balances(request, token, time_in)
 
-    def _subscribe_executions(self, request: Message, token: Token, time_in: str) -> None:
+    def _subscribe_executions(self, request: Message, token: SocketToken, time_in: str) -> None:
         if self._executions is not None:
-            raise WireError(self.front.wire.already_subscribed, channel="executions")
+            raise WireError(self.face.wire.already_subscribed, channel="executions")
         params, account = request["params"], token.key.account
         snap_orders = bool(params.get("snap_orders", params.get("snapshot", True)))
         snap_trades = bool(params.get("snap_trades", params.get("snapshot_trades", False)))
         self._stand(token)
         self._executions = params
         self._sequences["executions"] = 0
-        exchange = self.front.exchange
+        exchange = self.face.exchange
+        # From here on events are sent; the snapshot below comes before any of them, because nothing
+        # else runs in between.
         result = {
             "channel": "executions",
-            "maxratecount": exchange.account(account).max_rate_count,
+            "maxratecount": exchange.accounts.get(account).max_rate_count,
             "snap_orders": snap_orders,
             "snap_trades": snap_trades,
         }
         self.succeed(request, result, time_in)
         if params.get("users") == "all":
             return  # master accounts get no snapshot
-        reports = self._face.reports
-        rows: list[Row] = []
+        reports = self._private.reports
+        rows: list[Fields] = []
         if snap_orders:
-            rows += [reports.open_order(order) for order in exchange.open_orders(account)]
-        past: list[Row] = []
+            rows += [reports.open_order(order) for order in exchange.inquiry.open_orders(account)]
+        past: list[Fields] = []
         if snap_trades:
-            fills = exchange.fills(account)[-_SNAPSHOT_FILLS:]
+            fills = exchange.inquiry.fills(account)[-_SNAPSHOT_FILLS:]
             past = [reports.past_fill(fill) for fill in fills]
         self._deliver("executions", rows + past, "snapshot")
-        faults = self.front.faults
+        faults = self.face.faults
         if past and not faults.is_quiet and faults.take("duplicate_snapshot_trades"):
             self._deliver("executions", past)
 
-    def _subscribe_balances(self, request: Message, token: Token, time_in: str) -> None:
+    def _subscribe_balances(self, request: Message, token: SocketToken, time_in: str) -> None:
         if self._has_balances:
-            raise WireError(self.front.wire.already_subscribed, channel="balances")
+            raise WireError(self.face.wire.already_subscribed, channel="balances")
         wants_snapshot = request["params"].get("snapshot", True)
         self._stand(token)
         self._has_balances = True
         self._sequences["balances"] = 0
         self.succeed(request, {"channel": "balances", "snapshot": wants_snapshot}, time_in)
         if wants_snapshot:
-            holdings = self.front.exchange.holdings(token.key.account)
-            rows = [self._face.reports.holding(holding) for holding in holdings.values()]
+            holdings = self.face.exchange.inquiry.holdings(token.key.account)
+            rows = [self._private.reports.holding(holding) for holding in holdings.values()]
             self._deliver("balances", rows, "snapshot")
 
     def _unsubscribe(self, request: Message, channel: str, time_in: str) -> None:
         stands = self._executions is not None if channel == "executions" else self._has_balances
         if not stands:
-            raise WireError(self.front.wire.not_subscribed, channel=channel)
+            raise WireError(self.face.wire.not_subscribed, channel=channel)
         if channel == "executions":
             self._executions = None
         else:
             self._has_balances = False
         self.succeed(request, {"channel": channel}, time_in)
 
-    def _stand(self, token: Token) -> None:
+    def _stand(self, token: SocketToken) -> None:
         """A subscription stands: the token stays good on this socket, and the heart beats."""
-        token.sockets.add(self.link.number)
-        self._face.listen(token.key.account, self)
-        self.link.start_heartbeats()
+        token.sockets.add(self.socket.number)
+        self._private.listen(token.key.account, self)
+        self.socket.start_heartbeats()
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────
 
-    def on_execution(self, event: Execution) -> None:
+    def on_execution(self, event: OrderEvent) -> None:
         """Report an event of an order."""
         params = self._executions
         if params is None:
             return
         if params.get("order_status") is False and event.exec_type in _STATUS_CHANGES:
             return
-        row = self._face.reports.event(event)
+        row = self._private.reports.event(event)
         if params.get("ratecounter"):
-            row[self.front.wire.rate_counter_field] = event.rate_counter
+            row[self.face.wire.rate_counter_field] = event.rate_counter
         self._deliver("executions", [row])
 
     def on_ledger(self, entry: LedgerEntry) -> None:
         """Report a change of a balance: a trade makes two messages."""
         if self._has_balances:
-            self._deliver("balances", [self._face.reports.ledger_entry(entry)])
+            self._deliver("balances", [self._private.reports.ledger_entry(entry)])
 
-    def _deliver(self, channel: str, rows: list[Row], kind: str = "update") -> None:
+    def _deliver(self, channel: str, rows: list[Fields], kind: str = "update") -> None:
         self._sequences[channel] += 1
         message = {
             "channel": channel,
@@ -229,19 +238,19 @@ class PrivateSession(Session):
             "sequence": self._sequences[channel],
         }
         frame = dumps(message)
-        if self._face.requesting is self:
+        if self._private.requesting is self:
             self._held.append((channel, frame))
         else:
             self._send(channel, frame)
 
     def _send(self, channel: str, frame: bytes) -> None:
         """Send a message of a private channel, through whatever goes wrong."""
-        if self.front.wire.unknown_fields:
+        if self.face.wire.unknown_fields:
             frame = with_unknown_fields(frame)
         due_s = self.arrival_s()
-        faults, account = self.front.faults, self._account
+        faults, account = self.face.faults, self._account
         if faults.is_quiet and self._swapped is None:
-            self.link.send_at(due_s, frame)
+            self.socket.send_at(due_s, frame)
             return
         if faults.take("sequence_gap", channel=channel, account=account):
             return
@@ -254,27 +263,27 @@ class PrivateSession(Session):
             self._swapped = None
         elif faults.take("reordered_executions", channel=channel, account=account):
             self._swapped = frame
-            self.link.after(_HELD_AT_MOST_S, self._release)
+            self.socket.after(_HELD_AT_MOST_S, self._release)
             return
         for one in arriving:
-            self.link.send_at(due_s, one)
+            self.socket.send_at(due_s, one)
 
     def _release(self) -> None:
-        """Nothing came to overtake the message."""
+        """Send the message that waited to be overtaken: nothing came in time."""
         if self._swapped is not None:
-            self.link.send(self._swapped)
+            self.socket.send(self._swapped)
             self._swapped = None
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────
 
-    def _order_method(self, request: Message, token: Token, time_in: str) -> None:
-        faults, method = self.front.faults, request["method"]
+    def _order_method(self, request: Message, token: SocketToken, time_in: str) -> None:
+        faults, method = self.face.faults, request["method"]
         if not faults.is_quiet and faults.take(
             "lost_request", method=method, account=token.key.account
         ):
             return
-        received_ns = self.front.now_ns()
-        self.link.at(
+        received_ns = self.face.now_ns()
+        self.socket.at(
             self._due_s(method), lambda: self._carry_out(request, token, time_in, received_ns)
         )
 
@@ -283,8 +292,8 @@ class PrivateSession(Session):
 
         Amends and cancels may change places; nothing overtakes an order.
         """
-        wire, now_s = self.front.wire, self.link.time_s()
-        delay_s = self.front.delay_s(wire.processing_ms)
+        wire, now_s = self.face.wire, self.socket.time_s()
+        delay_s = self.face.delay_s(wire.processing_ms)
         if not delay_s and self._last_any_s <= now_s:
             return 0.0
         may_overtake = wire.reorder_unacknowledged and method in _REORDERABLE
@@ -295,32 +304,35 @@ class PrivateSession(Session):
             self._last_add_s = due_s
         return due_s
 
-    def _carry_out(self, request: Message, token: Token, time_in: str, received_ns: int) -> None:
-        face, faults = self._face, self.front.faults
+    def _carry_out(
+        self, request: Message, token: SocketToken, time_in: str, received_ns: int
+    ) -> None:
+        private, faults = self._private, self.face.faults
         account, method = token.key.account, request["method"]
-        early = self.front.wire.executions_first or (
+        early = self.face.wire.executions_first or (
             not faults.is_quiet
             and faults.take("early_executions", method=method, account=account) is not None
         )
-        face.requesting = None if early else self
+        # While it is set, what the request causes waits: its answer goes first, as recorded.
+        private.requesting = None if early else self
         try:
-            answers = face.methods.carry_out(request, token.key, received_ns)
+            answers = private.methods.carry_out(request, token.key, received_ns)
         except (WireError, VenueRefusal) as refused:
-            answers = [Answer(refusal=str(refused))]
+            answers = [MethodAnswer(refusal=str(refused))]
         finally:
-            face.requesting = None
+            private.requesting = None
         for answer in answers:
             self._answer(request, answer, time_in)
         held, self._held = self._held, []
         for channel, frame in held:
             self._send(channel, frame)
 
-    def _answer(self, request: Message, answer: Answer, time_in: str) -> None:
-        time_out, method = self.front.time(), str(request["method"])
+    def _answer(self, request: Message, answer: MethodAnswer, time_in: str) -> None:
+        time_out, method = self.face.time(), str(request["method"])
         if answer.refusal is not None:
             frame = refusal(request, answer.refusal, time_in, time_out, answer.extra)
         elif not answer.success:
-            message: Row = {"method": method, "result": answer.result, "success": False}
+            message: Fields = {"method": method, "result": answer.result, "success": False}
             if "req_id" in request:
                 message["req_id"] = request["req_id"]
             frame = dumps(message | answer.extra | {"time_in": time_in, "time_out": time_out})

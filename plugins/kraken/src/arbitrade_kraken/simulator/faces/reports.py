@@ -3,13 +3,11 @@
 from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.accounts import Holding
-from arbitrade_kraken.simulator.exchange.events import Execution, LedgerEntry
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
-from arbitrade_kraken.simulator.faces.front import Face
-from arbitrade_kraken.simulator.faces.wire import fixed, whole_seconds
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.exchange.events import LedgerEntry, OrderEvent
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
+from arbitrade_kraken.simulator.faces.wire import Fields, fixed, whole_seconds
 
 _CATEGORIES = {
     "trade": "trade",
@@ -26,15 +24,15 @@ _ENDINGS = ("canceled", "expired", "filled")
 class Reports:
     """Writes rows of `executions` and `balances`."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
+    def __init__(self, face: Face) -> None:
+        self._face = face
 
-    def event(self, event: Execution) -> Row:
+    def event(self, event: OrderEvent) -> Fields:
         """Return the report of one event of an order."""
         order, fill = event.order, event.fill
-        pair = self._front.exchange.pair(order.symbol)
-        time = self._front.text_of(event.time_ns)
-        state: Row = {"exec_type": event.exec_type, "order_status": event.order_status}
+        pair = self._face.exchange.pair(order.symbol)
+        time = self._face.text_of(event.time_ns)
+        state: Fields = {"exec_type": event.exec_type, "order_status": event.order_status}
         ids = {"order_id": order.order_id} | client_ids(order)
         if event.exec_type == "pending_new":
             return ids | state | self._terms(order, pair) | {"timestamp": time}
@@ -50,23 +48,23 @@ class Reports:
             return row | _limit(order, pair) | ids
         return {"timestamp": time} | state | ids
 
-    def open_order(self, order: Order) -> Row:
+    def open_order(self, order: Order) -> Fields:
         """Return the row of an open order in a snapshot: everything known of it."""
-        pair = self._front.exchange.pair(order.symbol)
-        row: Row = {"order_id": order.order_id} | client_ids(order)
+        pair = self._face.exchange.pair(order.symbol)
+        row: Fields = {"order_id": order.order_id} | client_ids(order)
         row |= {"exec_type": "new", "order_status": order.status}
         row |= self._terms(order, pair) | self._sums(order, pair)
         if order.amended:
             row["amended"] = True
-        return row | {"timestamp": self._front.text_of(order.created_ns)}
+        return row | {"timestamp": self._face.text_of(order.created_ns)}
 
-    def past_fill(self, fill: Fill) -> Row:
+    def past_fill(self, fill: OrderFill) -> Fields:
         """Return the row of a fill in a snapshot: `filled`, without anything cumulative."""
-        pair = self._front.exchange.pair(fill.symbol)
-        row: Row = {"order_id": fill.order_id, "exec_type": "trade", "order_status": "filled"}
+        pair = self._face.exchange.pair(fill.symbol)
+        row: Fields = {"order_id": fill.order_id, "exec_type": "trade", "order_status": "filled"}
         return row | self._fill(fill, pair)
 
-    def holding(self, holding: Holding) -> Row:
+    def holding(self, holding: Holding) -> Fields:
         """Return an asset of a balances snapshot; the earn wallet is in the total."""
         decimals = self._ledger_decimals(holding.asset)
         wallets = [{"type": "spot", "id": "main", "balance": fixed(holding.total, decimals)}]
@@ -80,13 +78,13 @@ class Reports:
             "wallets": wallets,
         }
 
-    def ledger_entry(self, entry: LedgerEntry) -> Row:
+    def ledger_entry(self, entry: LedgerEntry) -> Fields:
         """Return one row of a balances update."""
         decimals = self._ledger_decimals(entry.asset)
         return {
             "ledger_id": entry.ledger_id,
             "ref_id": entry.reference,
-            "timestamp": self._front.text_of(entry.time_ns),
+            "timestamp": self._face.text_of(entry.time_ns),
             "type": entry.kind,
             "asset": entry.asset,
             "asset_class": "currency",
@@ -100,8 +98,8 @@ class Reports:
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────
 
-    def _terms(self, order: Order, pair: PairFacts) -> Row:
-        row: Row = {
+    def _terms(self, order: Order, pair: PairFacts) -> Fields:
+        row: Fields = {
             "symbol": order.symbol,
             "order_qty": fixed(order.quantity, pair.lot_decimals),
             "cum_cost": fixed(order.cost, pair.cost_decimals),
@@ -122,7 +120,7 @@ class Reports:
             "fee_ccy_pref": "fcib" if order.fee_in_base else "fciq",
         }
 
-    def _sums(self, order: Order, pair: PairFacts) -> Row:
+    def _sums(self, order: Order, pair: PairFacts) -> Fields:
         return {
             "cum_qty": fixed(order.filled, pair.lot_decimals),
             "cum_cost": fixed(order.cost, pair.cost_decimals),
@@ -130,7 +128,7 @@ class Reports:
             "fee_usd_equiv": self._fee_in_usd(order.fee, pair),
         }
 
-    def _fill(self, fill: Fill, pair: PairFacts) -> Row:
+    def _fill(self, fill: OrderFill, pair: PairFacts) -> Fields:
         return {
             "exec_id": fill.exec_id,
             "trade_id": fill.trade_id,
@@ -141,19 +139,19 @@ class Reports:
             "liquidity_ind": "m" if fill.is_maker else "t",
             "cost": fixed(fill.cost, pair.cost_decimals),
             "order_type": fill.order_type,
-            "timestamp": self._front.text_of(fill.time_ns),
+            "timestamp": self._face.text_of(fill.time_ns),
             "fee_usd_equiv": self._fee_in_usd(fill.fee_in_quote, pair),
             "fees": [{"asset": fill.fee_asset, "qty": fill.fee}],
         }
 
     def _fee_in_usd(self, fee: Decimal, pair: PairFacts) -> Decimal:
-        return fixed(self._front.in_usd(pair.quote, fee), 5)
+        return fixed(self._face.in_usd(pair.quote, fee), 5)
 
     def _ledger_decimals(self, asset: str) -> int:
-        return self._front.exchange.universe.assets[asset].decimals
+        return self._face.exchange.listed.assets[asset].decimals
 
 
-def client_ids(order: Order) -> Row:
+def client_ids(order: Order) -> Fields:
     """Return the client's own name for an order; a userref of 0 where there is none."""
     if order.client_id is not None:
         return {"cl_ord_id": order.client_id}
@@ -167,12 +165,12 @@ def average_price(order: Order, pair: PairFacts) -> Decimal:
     return short if short == average else fixed(average, pair.price_decimals + 5)
 
 
-def _limit(order: Order, pair: PairFacts) -> Row:
+def _limit(order: Order, pair: PairFacts) -> Fields:
     if order.limit_price is None:
         return {}
     price = fixed(order.limit_price, pair.price_decimals)
     return {"limit_price": price, "limit_price_type": "static"}
 
 
-def _why(reason: str | None) -> Row:
+def _why(reason: str | None) -> Fields:
     return {"reason": reason, "cancel_reason": reason} if reason else {}

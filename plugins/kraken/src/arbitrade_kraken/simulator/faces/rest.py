@@ -13,7 +13,7 @@ from aiohttp import web
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.rest_account import AccountCalls, Call
 from arbitrade_kraken.simulator.faces.rest_orders import OrderCalls
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
@@ -29,22 +29,22 @@ class RestFace:
         restricted: Assets that may not be traded, by country code.
     """
 
-    def __init__(self, front: Face, restricted: Mapping[str, Sequence[str]]) -> None:
-        self._front = front
-        public = PublicCalls(front, restricted)
+    def __init__(self, face: Face, restricted: Mapping[str, Sequence[str]]) -> None:
+        self._face = face
+        public = PublicCalls(face, restricted)
         self._public = public.methods
         self._private: dict[str, tuple[tuple[str, ...], Call]] = {
-            **AccountCalls(front, public).methods,
-            **OrderCalls(front, public).methods,
+            **AccountCalls(face, public).methods,
+            **OrderCalls(face, public).methods,
         }
         self._nonces: defaultdict[str, set[int]] = defaultdict(set)
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     async def public(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/0/public/…`, GET or POST."""
+        """Answer a call to `/0/public/…`, by GET or POST."""
         name = request.match_info["method"]
         try:
-            self._front.exchange.run_timers()
+            self._face.exchange.run_timers()
             self._check_rate(request.remote or "")
             arguments = Arguments.of_query(request.query_string)
             if request.method == "POST" and (body := await request.read()):
@@ -55,11 +55,11 @@ class RestFace:
         return await self._send(answer, name, None)
 
     async def private(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/0/private/…`, POST."""
+        """Answer a call to `/0/private/…`, by POST: who asks, may they, then the call itself."""
         name, account = request.match_info["method"], None
         body = await request.read()
         try:
-            self._front.exchange.run_timers()
+            self._face.exchange.run_timers()
             _found(self._private, name)
             arguments = Arguments.of_body(body, request.content_type)
             key = self._authenticate(request, body, arguments)
@@ -74,7 +74,7 @@ class RestFace:
     # ── the way in ───────────────────────────────────────────────────────────────────────────────
 
     def _authenticate(self, request: web.Request, body: bytes, arguments: Arguments) -> ApiKey:
-        key = self._front.exchange.find_key(request.headers.get("API-Key", ""))
+        key = self._face.exchange.accounts.find_key(request.headers.get("API-Key", ""))
         if key is None:
             raise VenueRefusal("EAPI:Invalid key")
         nonce = arguments.text("nonce")
@@ -104,8 +104,8 @@ class RestFace:
         permissions, call = self._private[name]
         if permissions and not key.permissions.intersection(permissions):
             raise VenueRefusal("EGeneral:Permission denied")
-        exchange = self._front.exchange
-        exchange.calls.charge(key, exchange.account(key.account).tier, name)
+        exchange = self._face.exchange
+        exchange.calls.charge(key, exchange.accounts.get(key.account).tier, name)
         try:
             return self._taken(call(key, arguments))
         except InvalidOperation:
@@ -113,7 +113,7 @@ class RestFace:
             raise VenueRefusal("EGeneral:Invalid arguments:volume") from None
 
     def _check_rate(self, address: str) -> None:
-        allowed = self._front.wire.public_calls_per_s
+        allowed = self._face.wire.public_calls_per_s
         if not allowed:
             return
         recent, now_s = self._recent[address], asyncio.get_running_loop().time()
@@ -129,13 +129,13 @@ class RestFace:
         return {"error": [], "result": result}
 
     def _refused(self, text: str) -> dict[str, object]:
-        if self._front.wire.failed_result == "null":
+        if self._face.wire.failed_result == "null":
             return {"error": [text], "result": None}
         return {"error": [text]}
 
     async def _early_fault(self, name: str, account: str) -> web.StreamResponse | None:
         """Let a request go missing before it is carried out."""
-        faults = self._front.faults
+        faults = self._face.faults
         if faults.is_quiet:
             return None
         if faults.take("lost_request", method=name, account=account):
@@ -149,8 +149,8 @@ class RestFace:
     async def _send(
         self, answer: dict[str, object], name: str, account: str | None
     ) -> web.StreamResponse:
-        faults = self._front.faults
-        delay_s = 2 * self._front.delay_s(self._front.wire.network_ms)
+        faults = self._face.faults
+        delay_s = 2 * self._face.delay_s(self._face.wire.network_ms)
         if account is not None and not faults.is_quiet:
             slow = faults.take("slow_response", method=name, account=account)
             if slow is not None:

@@ -5,21 +5,20 @@ from decimal import Decimal
 from typing import Any
 
 from arbitrade.models import Side
-from arbitrade_kraken.simulator.exchange.exchange import Placed
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
 from arbitrade_kraken.simulator.exchange.orders import (
     Amendment,
     Edit,
     NewOrder,
     OrderRef,
+    Placed,
     VenueRefusal,
 )
 from arbitrade_kraken.simulator.faces.arguments import Arguments
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.order_methods import CANCEL, PLACE, switch_times
 from arbitrade_kraken.simulator.faces.rest_public import PublicCalls
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Fields
 
 _FEES = {"fcib": "base", "fciq": "quote"}
 _OTHER_TYPES = ("stop-loss-limit", "take-profit-limit", "trailing-stop-limit")
@@ -32,8 +31,8 @@ class OrderCalls:
         public: Knows the names of pairs.
     """
 
-    def __init__(self, front: Face, public: PublicCalls) -> None:
-        self._front = front
+    def __init__(self, face: Face, public: PublicCalls) -> None:
+        self._face = face
         self._public = public
         self.methods = {
             "AddOrder": ((PLACE,), self._add),
@@ -46,27 +45,27 @@ class OrderCalls:
             "CancelAllOrdersAfter": ((CANCEL,), self._cancel_all_after),
         }
 
-    def _add(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _add(self, key: ApiKey, arguments: Arguments) -> Fields:
         order = self._read(arguments, arguments)
-        placed = self._front.exchange.add_order(key.account, order)
+        placed = self._face.exchange.add_order(key.account, order)
         if placed.refusal is not None:
             raise VenueRefusal(placed.refusal)
-        answer: Row = {"descr": {"order": placed.description}}
+        answer: Fields = {"descr": {"order": placed.description}}
         if not order.validate and placed.order is not None:
             answer["txid"] = [placed.order.order_id]
         return answer
 
-    def _add_batch(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _add_batch(self, key: ApiKey, arguments: Arguments) -> Fields:
         rows = arguments.raw("orders")
         if not isinstance(rows, list) or not 2 <= len(rows) <= 15:
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
         if not all(isinstance(row, Mapping) for row in rows):
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
         orders = [self._read(Arguments(_flat(row)), arguments) for row in rows]
-        placed = self._front.exchange.add_batch(key.account, orders)
+        placed = self._face.exchange.add_batch(key.account, orders)
         return {"orders": [_batch_row(one, orders[0].validate) for one in placed]}
 
-    def _amend(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _amend(self, key: ApiKey, arguments: Arguments) -> Fields:
         amendment = Amendment(
             ref=_ref(arguments),
             quantity=arguments.number("order_qty"),
@@ -74,12 +73,12 @@ class OrderCalls:
             display_quantity=arguments.number("display_qty"),
             post_only=arguments.flag("post_only"),
             deadline_ns=arguments.time_ns("deadline"),
-            received_ns=self._front.now_ns(),
+            received_ns=self._face.now_ns(),
             origin="rest",
         )
-        return {"amend_id": self._front.exchange.amend_order(key.account, amendment).amend_id}
+        return {"amend_id": self._face.exchange.amend_order(key.account, amendment).amend_id}
 
-    def _edit(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _edit(self, key: ApiKey, arguments: Arguments) -> Fields:
         original = arguments.required("txid")
         _, pair = self._public.find(arguments.text("pair"))
         flags = arguments.names("oflags")
@@ -91,11 +90,11 @@ class OrderCalls:
             post_only="post" in flags if flags else None,
             userref=arguments.integer("userref"),
             deadline_ns=arguments.time_ns("deadline"),
-            received_ns=self._front.now_ns(),
+            received_ns=self._face.now_ns(),
             validate=arguments.flag("validate"),
             origin="rest",
         )
-        placed = self._front.exchange.edit_order(key.account, edit)
+        placed = self._face.exchange.edit_order(key.account, edit)
         order = placed.order
         return {
             "status": "ok",
@@ -107,33 +106,33 @@ class OrderCalls:
             "descr": {"order": placed.description},
         }
 
-    def _cancel(self, key: ApiKey, arguments: Arguments) -> Row:
-        rows = self._front.exchange.cancel_orders(key.account, [_ref(arguments, groups=True)])
+    def _cancel(self, key: ApiKey, arguments: Arguments) -> Fields:
+        rows = self._face.exchange.cancel_orders(key.account, [_ref(arguments, groups=True)])
         refusals = [row.refusal for row in rows if row.refusal is not None]
         if len(refusals) == len(rows):
             raise VenueRefusal(refusals[0] if refusals else "EOrder:Unknown order")
         return {"count": len(rows) - len(refusals)}
 
-    def _cancel_batch(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel_batch(self, key: ApiKey, arguments: Arguments) -> Fields:
         refs = [_id_or_userref(name) for name in arguments.names("orders")]
         refs += [OrderRef(client_id=name) for name in arguments.names("cl_ord_ids")]
         if not 1 <= len(refs) <= 50:
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
-        exchange = self._front.exchange
+        exchange = self._face.exchange
         if len(refs) > 1:
             return {"count": exchange.cancel_batch(key.account, refs)}
         rows = exchange.cancel_orders(key.account, refs)
         return {"count": sum(row.refusal is None for row in rows)}
 
-    def _cancel_all(self, key: ApiKey, arguments: Arguments) -> Row:
-        return {"count": self._front.exchange.cancel_all(key.account)}
+    def _cancel_all(self, key: ApiKey, arguments: Arguments) -> Fields:
+        return {"count": self._face.exchange.cancel_all(key.account)}
 
-    def _cancel_all_after(self, key: ApiKey, arguments: Arguments) -> Row:
+    def _cancel_all_after(self, key: ApiKey, arguments: Arguments) -> Fields:
         timeout = arguments.integer("timeout")
         if timeout is None or not 0 <= timeout < 86_400:
             raise VenueRefusal("EGeneral:Invalid arguments:timeout")
-        switch = self._front.exchange.cancel_all_after(key.account, timeout)
-        return switch_times(self._front, switch.current_s, switch.trigger_s)
+        switch = self._face.exchange.cancel_all_after(key.account, timeout)
+        return switch_times(self._face, switch.current_s, switch.trigger_s)
 
     def _read(self, row: Arguments, outer: Arguments) -> NewOrder:
         """Read one order; pair, deadline and validation stand outside the rows of a batch."""
@@ -148,7 +147,7 @@ class OrderCalls:
         volume, order_type = row.number("volume"), row.required("ordertype")
         if volume is None:
             raise VenueRefusal("EGeneral:Invalid arguments:volume")
-        now_ns = self._front.now_ns()
+        now_ns = self._face.now_ns()
         price = row.number("price2" if order_type in _OTHER_TYPES else "price")
         return NewOrder(
             symbol=pair.symbol,
@@ -204,9 +203,9 @@ def _text(value: Any) -> Any:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def _batch_row(placed: Placed, is_dry: bool) -> Row:
+def _batch_row(placed: Placed, is_dry: bool) -> Fields:
     """Return a row: its id is text here, and a refusal stands in the row alone."""
-    row: Row = {}
+    row: Fields = {}
     if placed.refusal is not None:
         row["error"] = placed.refusal
     elif not is_dry and placed.order is not None:

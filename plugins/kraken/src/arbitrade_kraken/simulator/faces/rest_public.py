@@ -1,4 +1,4 @@
-"""Public REST calls."""
+"""REST calls that need no key: status, assets, pairs, and what the market did."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,15 +6,13 @@ from decimal import ROUND_DOWN, Decimal
 from zlib import crc32
 
 from arbitrade_kraken.simulator.exchange.events import PublicTrade
+from arbitrade_kraken.simulator.exchange.listed import PairFacts
 from arbitrade_kraken.simulator.exchange.orders import VenueRefusal
-from arbitrade_kraken.simulator.exchange.universe import PairFacts
 from arbitrade_kraken.simulator.faces.arguments import Arguments
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.frames import Levels, units
-from arbitrade_kraken.simulator.faces.front import Face
 from arbitrade_kraken.simulator.faces.statistics import INTERVALS, DayStatistics, candles
-from arbitrade_kraken.simulator.faces.wire import whole_seconds
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Fields, whole_seconds
 
 _SECOND_NS = 1_000_000_000
 _INFO = {
@@ -29,12 +27,12 @@ class PublicCalls:
     """Answers public calls.
 
     Args:
-        front: The exchange.
+        face: What all faces share.
         restricted: Assets that may not be traded, by country code.
     """
 
-    def __init__(self, front: Face, restricted: Mapping[str, Sequence[str]]) -> None:
-        self._front = front
+    def __init__(self, face: Face, restricted: Mapping[str, Sequence[str]]) -> None:
+        self._face = face
         self._restricted = restricted
         self.methods = {
             "SystemStatus": self._status,
@@ -58,26 +56,26 @@ class PublicCalls:
         """
         if name is None:
             raise VenueRefusal("EGeneral:Invalid arguments:pair")
-        listed = self._front.exchange.universe.find_pair(name)
+        listed = self._face.exchange.listed.find_pair(name)
         if listed is None:
             raise VenueRefusal("EQuery:Unknown asset pair")
         key = name if name == listed.symbol else listed.key
-        return key, self._front.exchange.pair(listed.symbol)
+        return key, self._face.exchange.pair(listed.symbol)
 
-    def _status(self, arguments: Arguments) -> Row:
-        now = whole_seconds(self._front.now_ns())
-        return {"status": self._front.exchange.engine_state, "timestamp": now}
+    def _status(self, arguments: Arguments) -> Fields:
+        now = whole_seconds(self._face.now_ns())
+        return {"status": self._face.exchange.engine_state, "timestamp": now}
 
-    def _time(self, arguments: Arguments) -> Row:
-        seconds = self._front.now_ns() // _SECOND_NS
+    def _time(self, arguments: Arguments) -> Fields:
+        seconds = self._face.now_ns() // _SECOND_NS
         moment = datetime.fromtimestamp(seconds, UTC)
         return {"unixtime": seconds, "rfc1123": f"{moment:%a, %d %b %y %H:%M:%S} +0000"}
 
-    def _assets(self, arguments: Arguments) -> Row:
-        universe = self._front.exchange.universe
-        assets = self._front.exchange.assets()
+    def _assets(self, arguments: Arguments) -> Fields:
+        listed = self._face.exchange.listed
+        assets = self._face.exchange.assets()
         if names := arguments.names("asset"):
-            found = [universe.find_asset(name) for name in names]
+            found = [listed.find_asset(name) for name in names]
             if None in found:
                 raise VenueRefusal("EQuery:Unknown asset")
             assets = [asset for asset in found if asset is not None]
@@ -93,18 +91,18 @@ class PublicCalls:
             for asset in assets
         }
 
-    def _asset_pairs(self, arguments: Arguments) -> Row:
+    def _asset_pairs(self, arguments: Arguments) -> Fields:
         info = arguments.text("info") or "info"
         if info != "info" and info not in _INFO:
             raise VenueRefusal("EGeneral:Invalid arguments:info")
         if names := arguments.names("pair"):
             chosen = [self.find(name) for name in names]
         else:
-            chosen = [(pair.key, pair) for pair in self._front.exchange.pairs()]
+            chosen = [(pair.key, pair) for pair in self._face.exchange.pairs()]
         if (arguments.text("aclass_base") or "currency") != "currency":
             chosen = []
         barred = set(self._restricted.get((arguments.text("country_code") or "").upper(), ()))
-        rows: Row = {}
+        rows: Fields = {}
         for key, pair in chosen:
             if pair.base in barred or pair.quote in barred:
                 continue
@@ -112,8 +110,8 @@ class PublicCalls:
             rows[key] = row if info == "info" else {name: row[name] for name in _INFO[info]}
         return rows
 
-    def _pair_row(self, pair: PairFacts) -> Row:
-        row: Row = {
+    def _pair_row(self, pair: PairFacts) -> Fields:
+        row: Fields = {
             "altname": pair.altname,
             "wsname": pair.wsname,
             "aclass_base": "currency",
@@ -136,7 +134,7 @@ class PublicCalls:
             "costmin": plain(pair.minimum_cost),
             "tick_size": plain(pair.tick),
         }
-        share = self._front.wire.status_missing
+        share = self._face.wire.status_missing
         if crc32(pair.key.encode()) % 1000 >= share * 1000:
             row["status"] = pair.status
         if pair.long_limit is not None:
@@ -146,18 +144,18 @@ class PublicCalls:
         row["execution_venue"] = "international"
         return row
 
-    def _ticker(self, arguments: Arguments) -> Row:
+    def _ticker(self, arguments: Arguments) -> Fields:
         if names := arguments.names("pair"):
             chosen = [self.find(name) for name in names]
         else:
-            chosen = [(pair.key, pair) for pair in self._front.exchange.pairs()]
+            chosen = [(pair.key, pair) for pair in self._face.exchange.pairs()]
         return {key: self._ticker_row(pair) for key, pair in chosen}
 
-    def _ticker_row(self, pair: PairFacts) -> Row:
-        book = self._front.exchange.book(pair.symbol, 1)
+    def _ticker_row(self, pair: PairFacts) -> Fields:
+        book = self._face.exchange.book(pair.symbol, 1)
         ask, bid = _best(book.asks, pair), _best(book.bids, pair)
         day = DayStatistics()
-        for trade in self._front.exchange.public_trades(pair.symbol, 1000):
+        for trade in self._face.exchange.public_trades(pair.symbol, 1000):
             day.add(trade)
         day.begin_at(Decimal(bid[0]))
         decimals = pair.price_decimals
@@ -174,11 +172,11 @@ class PublicCalls:
             "o": padded(day.open, decimals),
         }
 
-    def _depth(self, arguments: Arguments) -> Row:
+    def _depth(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         count = arguments.integer("count")
         count = 100 if count is None else max(1, min(500, count))
-        book = self._front.exchange.book(pair.symbol, count)
+        book = self._face.exchange.book(pair.symbol, count)
         second = book.time_ns // _SECOND_NS
 
         def rows(levels: Levels) -> list[object]:
@@ -193,25 +191,25 @@ class PublicCalls:
 
         return {key: {"asks": rows(book.asks), "bids": rows(book.bids)}}
 
-    def _trades(self, arguments: Arguments) -> Row:
+    def _trades(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         since, count = arguments.number("since") or Decimal(0), arguments.integer("count") or 1000
         trades = [
             trade
-            for trade in self._front.exchange.public_trades(pair.symbol, 1000)
+            for trade in self._face.exchange.public_trades(pair.symbol, 1000)
             if trade.time_ns > since
         ][:count]
         last = trades[-1].time_ns if trades else int(since)
         return {key: [_trade_row(trade, pair) for trade in trades], "last": str(last)}
 
-    def _ohlc(self, arguments: Arguments) -> Row:
+    def _ohlc(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
         minutes = arguments.integer("interval")
         minutes = 1 if minutes is None else minutes
         if minutes not in INTERVALS:
             raise VenueRefusal("EGeneral:Invalid arguments:interval")
         since = arguments.number("since") or Decimal(0)
-        trades = self._front.exchange.public_trades(pair.symbol, 1000)
+        trades = self._face.exchange.public_trades(pair.symbol, 1000)
         found = candles(trades, minutes)
         rows: list[object] = []
         for candle in found:
@@ -224,9 +222,9 @@ class PublicCalls:
         last = found[-2].begin_ns // _SECOND_NS if len(found) > 1 else 0
         return {key: rows, "last": last}
 
-    def _spread(self, arguments: Arguments) -> Row:
+    def _spread(self, arguments: Arguments) -> Fields:
         key, pair = self.find(arguments.text("pair"))
-        book = self._front.exchange.book(pair.symbol, 1)
+        book = self._face.exchange.book(pair.symbol, 1)
         second = book.time_ns // _SECOND_NS
         row = [second, _best(book.bids, pair)[0], _best(book.asks, pair)[0]]
         return {key: [row], "last": second}

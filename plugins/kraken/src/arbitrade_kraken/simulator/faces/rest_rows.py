@@ -1,14 +1,13 @@
-"""Records of REST: orders, trades and ledger rows, amounts as text, times as seconds."""
+"""RestRows of REST: orders, trades and ledger rows, amounts as text, times as seconds."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import average_price
-
-type Row = dict[str, object]
+from arbitrade_kraken.simulator.faces.wire import Fields
 
 _STATUSES = {
     "pending_new": "pending",
@@ -21,18 +20,18 @@ _STATUSES = {
 _ZERO = Decimal(0)
 
 
-class Records:
-    """Writes them."""
+class RestRows:
+    """Writes these rows; they say of pairs and assets what REST calls them."""
 
-    def __init__(self, front: Face) -> None:
-        self._front = front
+    def __init__(self, face: Face) -> None:
+        self._face = face
 
-    def order(self, order: Order, with_trades: bool) -> Row:
+    def order(self, order: Order, with_trades: bool) -> Fields:
         """Return an order; a partly filled one that was cancelled is `canceled`."""
-        pair = self._front.exchange.pair(order.symbol)
+        pair = self._face.exchange.pair(order.symbol)
         prices, costs = pair.price_decimals, pair.cost_decimals
         limit = order.limit_price or _ZERO
-        row: Row = {
+        row: Fields = {
             "refid": order.replaces,
             "userref": order.userref or 0,
             "status": _STATUSES[order.status],
@@ -70,17 +69,17 @@ class Records:
             row["trades"] = list(order.fills)
         return row
 
-    def trade(self, fills: Sequence[Fill], with_ledgers: bool) -> Row:
+    def trade(self, fills: Sequence[OrderFill], with_ledgers: bool) -> Fields:
         """Return one trade, or several fills of a taker order as one."""
         first = fills[0]
-        pair = self._front.exchange.pair(first.symbol)
+        pair = self._face.exchange.pair(first.symbol)
         quantity = sum((fill.quantity for fill in fills), _ZERO)
         cost = sum((fill.cost for fill in fills), _ZERO)
         fee = sum((fill.fee_in_quote for fill in fills), _ZERO)
         price = first.price
         if len(fills) > 1:
             price = sum((fill.price * fill.quantity for fill in fills), _ZERO) / quantity
-        row: Row = {
+        row: Fields = {
             "ordertxid": first.order_id,
             "postxid": first.exec_id,
             "pair": pair.key,
@@ -101,9 +100,9 @@ class Records:
             row["ledgers"] = [name for fill in fills for name in fill.ledger_ids]
         return row
 
-    def ledger_entry(self, entry: LedgerEntry) -> Row:
+    def ledger_entry(self, entry: LedgerEntry) -> Fields:
         """Return one row of the ledger."""
-        asset = self._front.exchange.universe.assets[entry.asset]
+        asset = self._face.exchange.listed.assets[entry.asset]
         decimals = asset.decimals
         return {
             "refid": entry.reference,

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from arbitrade_kraken.simulator.exchange.universe import AssetFacts, PairFacts
+from arbitrade_kraken.simulator.exchange.listed import AssetFacts, PairFacts
 from arbitrade_kraken.simulator.faces.wire import scientific
 
 _BORROWABLE = {"USD", "EUR", "GBP", "BTC", "ETH", "SOL", "USDT", "USDC", "XRP", "ADA", "DOGE"}

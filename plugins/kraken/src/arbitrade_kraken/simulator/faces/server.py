@@ -11,12 +11,13 @@ from aiohttp import web
 
 from arbitrade.errors import VenueUnavailableError
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
-from arbitrade_kraken.simulator.exchange.exchange import Exchange, ExchangeSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.exchange.faults import Faults
 from arbitrade_kraken.simulator.exchange.keys import ApiKey
+from arbitrade_kraken.simulator.faces.client_socket import MAX_REQUEST_BYTES, ClientSocket
 from arbitrade_kraken.simulator.faces.control import Control
-from arbitrade_kraken.simulator.faces.front import Face
-from arbitrade_kraken.simulator.faces.link import MAX_REQUEST_BYTES, Link
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.private import PrivateFace, PrivateSession
 from arbitrade_kraken.simulator.faces.public import PublicFace, PublicSession
 from arbitrade_kraken.simulator.faces.rest import RestFace
@@ -31,7 +32,7 @@ _ATTEMPTS_WINDOW_S = 600.0
 
 @attrs.frozen
 class Addresses:
-    """Where everything listens."""
+    """Base URLs of REST and the control API, full ones of both WebSockets."""
 
     rest: str
     ws: str
@@ -43,10 +44,10 @@ class SimulatorServer:
     """One simulator; see `listening`.
 
     Args:
-        settings: Port, pace, manners.
+        settings: Say where it listens, how fast the market moves and how the faces behave.
         exchange: What is shown.
-        clock: The exchange's.
-        key: Of the funded account.
+        clock: The exchange's, which the control API can move forward.
+        key: Opens the funded account.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class SimulatorServer:
         self.clock = clock
         self.key = key
         self.steps = 0
-        """Moves of the market so far."""
-        self.front = Face(exchange, settings.wire, settings.seed)
-        self._public = PublicFace(self.front)
-        self._private = PrivateFace(self.front)
+        """How often the market has moved so far."""
+        self.face = Face(exchange, settings.wire, settings.seed)
+        self._public = PublicFace(self.face)
+        self._private = PrivateFace(self.face)
         restricted = (settings.exchange or ExchangeSettings()).restricted
-        self._rest = RestFace(self.front, restricted)
-        self._links: set[Link] = set()
+        self._rest = RestFace(self.face, restricted)
+        self._clients: set[ClientSocket] = set()
         self._hung_up = asyncio.Event()
         self._opened = 0
         self._attempts: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -82,23 +83,23 @@ class SimulatorServer:
 
     @property
     def faults(self) -> Faults:
-        """The switchboard."""
+        """The exchange's switchboard of what goes wrong."""
         return self.exchange.faults
 
     @property
     def frames(self) -> int:
         """Public frames sent so far, over all sockets."""
-        return self._public.frames
+        return self._public.market.frames
 
     @property
     def waiting(self) -> int:
         """Frames that clients haven't taken yet."""
-        return sum(link.waiting for link in self._links)
+        return sum(client.waiting for client in self._clients)
 
     @property
     def connections(self) -> int:
-        """Open sockets."""
-        return len(self._links)
+        """How many sockets are open now."""
+        return len(self._clients)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,7 +152,7 @@ class SimulatorServer:
             *self._public.sessions,
             *self._private.sessions,
         ]
-        for session in sorted(sessions, key=lambda one: one.link.number):
+        for session in sorted(sessions, key=lambda one: one.socket.number):
             session.break_socket()
 
     def _routes(self) -> list[web.AbstractRouteDef]:
@@ -194,18 +195,18 @@ class SimulatorServer:
         )
 
     async def _hang_up(self) -> None:
-        for link in list(self._links):
-            if link.is_half_open:
-                link.abort()
+        for client in list(self._clients):
+            if client.is_half_open:
+                client.abort()
             else:
-                link.close(1001)
+                client.close(1001)
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                while self._links:
+                while self._clients:
                     await self._hung_up.wait()
                     self._hung_up.clear()
-        for link in list(self._links):
-            link.abort()
+        for client in list(self._clients):
+            client.abort()
 
     # ── sockets ──────────────────────────────────────────────────────────────────────────────────
 
@@ -215,22 +216,22 @@ class SimulatorServer:
     async def _private_socket(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, self._open_private)
 
-    async def _open_public(self, link: Link, connection_id: int) -> None:
-        session = self._public.open(link, connection_id)
+    async def _open_public(self, client: ClientSocket, connection_id: int) -> None:
+        session = self._public.open(client, connection_id)
         try:
-            await link.run(session.receive)
+            await client.run(session.receive)
         finally:
             self._public.close(session)
 
-    async def _open_private(self, link: Link, connection_id: int) -> None:
-        session = self._private.open(link, connection_id)
+    async def _open_private(self, client: ClientSocket, connection_id: int) -> None:
+        session = self._private.open(client, connection_id)
         try:
-            await link.run(session.receive)
+            await client.run(session.receive)
         finally:
             self._private.close(session)
 
     async def _serve(
-        self, request: web.Request, converse: Callable[[Link, int], Awaitable[None]]
+        self, request: web.Request, converse: Callable[[ClientSocket, int], Awaitable[None]]
     ) -> web.StreamResponse:
         if self._is_banned(request.remote or ""):
             return web.Response(status=429, text="Too many connection attempts")
@@ -239,12 +240,12 @@ class SimulatorServer:
         await socket.prepare(request)
         self._opened += 1
         wire = self.settings.wire
-        link = Link(socket, request, self._opened, wire.heartbeat_s, wire.idle_s)
-        self._links.add(link)
+        client = ClientSocket(socket, request, self._opened, wire.heartbeat_s, wire.idle_s)
+        self._clients.add(client)
         try:
-            await converse(link, self.front.rng.getrandbits(63) | 1 << 63)
+            await converse(client, self.face.rng.getrandbits(63) | 1 << 63)
         finally:
-            self._links.discard(link)
+            self._clients.discard(client)
             self._hung_up.set()
         return socket
 
@@ -289,6 +290,6 @@ class SimulatorServer:
 
     def _disconnect_somebody(self, elapsed_s: float) -> None:
         every_s = self.settings.wire.disconnect_every_s
-        if every_s and self._links and self.front.rng.random() < elapsed_s / every_s:
-            links = sorted(self._links, key=lambda link: link.number)
-            links[self.front.rng.randrange(len(links))].abort()
+        if every_s and self._clients and self.face.rng.random() < elapsed_s / every_s:
+            clients = sorted(self._clients, key=lambda client: client.number)
+            clients[self.face.rng.randrange(len(clients))].abort()

@@ -7,8 +7,8 @@ from typing import Self
 
 import attrs
 
-from arbitrade_kraken.simulator.exchange.exchange import ExchangeSettings
-from arbitrade_kraken.simulator.exchange.market import GeneratedMarketSettings
+from arbitrade_kraken.simulator.exchange.conduct import ExchangeSettings
+from arbitrade_kraken.simulator.exchange.generated_settings import GeneratedMarketSettings
 
 PLENTY: Mapping[str, Decimal] = {
     "USD": Decimal(100_000),

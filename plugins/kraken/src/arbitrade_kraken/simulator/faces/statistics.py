@@ -31,7 +31,7 @@ class DayStatistics:
             self.open = self.low = self.high = self.last = price
 
     def add(self, trade: PublicTrade) -> None:
-        """Count one trade."""
+        """Count a trade that happened after all others."""
         self.begin_at(trade.price)
         self.low, self.high = min(self.low, trade.price), max(self.high, trade.price)
         self.last, self.last_quantity = trade.price, trade.quantity
@@ -41,7 +41,7 @@ class DayStatistics:
 
     @property
     def vwap(self) -> Decimal:
-        """Volume-weighted average price."""
+        """Volume-weighted average price; without a trade the last price."""
         return self.cost / self.volume if self.volume else self.last
 
 
@@ -60,7 +60,7 @@ class Candle:
 
     @property
     def vwap(self) -> Decimal:
-        """Volume-weighted average price."""
+        """Volume-weighted average price; without a trade the last price."""
         return self.cost / self.volume if self.volume else self.close
 
 

@@ -13,6 +13,10 @@ from typing import Any
 import orjson
 
 type Message = Mapping[str, Any]
+"""What a client sent."""
+
+type Fields = dict[str, object]
+"""What is going to be sent, or a part of it."""
 
 _SECOND_NS = 1_000_000_000
 

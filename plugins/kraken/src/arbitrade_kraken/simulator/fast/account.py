@@ -1,17 +1,14 @@
 """The private side of a `FastVenue`: orders in, outcomes and events out."""
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from random import Random
 
 from arbitrade.models import (
-    Accepted,
     ExecutionReport,
     OrderRequest,
     OrderState,
     Rejected,
-    Unknown,
 )
 from arbitrade_kraken.account import messages, wallets
 from arbitrade_kraken.account.connection import NotSentError
@@ -19,31 +16,28 @@ from arbitrade_kraken.account.tracking import VenueOrders, as_report
 from arbitrade_kraken.simulator.exchange.events import (
     EngineChanged,
     ExchangeEvent,
-    Execution,
     LedgerEntry,
+    OrderEvent,
 )
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill, NewOrder, OrderRef, VenueRefusal
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import OrderFill, OrderRef
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
+from arbitrade_kraken.simulator.fast.chance import Chance
 from arbitrade_kraken.simulator.fast.events import (
     AllBalances,
-    Answer,
     Answered,
-    Armed,
-    Cancelled,
     FastEvent,
     FastFaults,
     FastLatency,
-    Gap,
-    Readiness,
+    PrivateGap,
+    PrivateReadiness,
+    RequestAnswer,
 )
 from arbitrade_kraken.simulator.fast.history import FastHistory, state_of
+from arbitrade_kraken.simulator.fast.methods import EPOCH, FastMethods, Key, nanoseconds, unknown
 from arbitrade_kraken.simulator.fast.queue import FastQueue, Lane, Parcel, around
 
-type Key = tuple[str, str]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_US = 1_000
 _OVERTAKEN_NS = 20_000_000
 """How long an event that is overtaken stays behind."""
@@ -59,22 +53,23 @@ class FastAccount:
     def __init__(
         self,
         exchange: Exchange,
-        front: Face,
+        face: Face,
         queue: FastQueue,
-        rng: Random,
+        chance: Chance,
         faults: FastFaults,
         latency: FastLatency,
         name: str,
     ) -> None:
         self._exchange = exchange
-        self._front = front
+        self._face = face
         self._queue = queue
-        self._random = rng.random
+        self._chance = chance
         self._faults = faults
         self._latency = latency
         self._name = name
-        self._reports = Reports(front)
-        self.history = FastHistory(exchange, front, name)
+        self._methods = FastMethods(exchange, chance, faults, name)
+        self._reports = Reports(face)
+        self.history = FastHistory(exchange, face, name)
         self._table = VenueOrders()
         self._table.precisions = {asset.name: asset.decimals for asset in exchange.assets()}
         self._lane = Lane(latency.answer_us, self._arrived)
@@ -83,13 +78,13 @@ class FastAccount:
         self._waiting: dict[tuple[str, str], int] = {}
         """Requests without an answer yet: what about which order, and which one it is."""
         self._requests = 0
-        self._untold: dict[str, Fill] = {}
+        self._untold: dict[str, OrderFill] = {}
         self._standing: dict[str, None] = {}
         """Ids of orders that stand as far as the client knows."""
         exchange.listen(self._on_event)
 
     def open(self) -> None:
-        """Connect."""
+        """Connect for the first time: how things stand comes first, then what happens."""
         self._snapshot()
         if self._faults.private_gap_s:
             self._queue.after(around(self._faults.private_gap_s), self.lose)
@@ -113,24 +108,26 @@ class FastAccount:
         if not order.is_dry_run:
             self._table.register(order, 0.0)
         usual_ns = self._queue.now_ns + self._latency.deadline_us * 1000
-        deadline_ns = _ns(order.deadline) if order.deadline is not None else usual_ns
-        self._request(("add_order", order.client_id), partial(self._add, order, deadline_ns))
+        deadline_ns = nanoseconds(order.deadline) if order.deadline is not None else usual_ns
+        self._request(
+            ("add_order", order.client_id), partial(self._methods.add, order, deadline_ns)
+        )
 
     def cancel(self, client_ids: Collection[str]) -> None:
         """Cancel orders, one request each; each has an outcome of its own."""
         for client_id in client_ids:
-            self._request(("cancel_order", client_id), partial(self._cancel, client_id))
+            self._request(("cancel_order", client_id), partial(self._methods.cancel, client_id))
 
     def cancel_all(self) -> None:
-        """Cancel everything."""
-        self._request(("cancel_all", ""), self._cancel_all)
+        """Cancel whatever stands when the request arrives."""
+        self._request(("cancel_all", ""), self._methods.cancel_all)
 
     def cancel_all_after(self, timeout_s: int) -> None:
         """Arm the dead man's switch; 0 disarms."""
         key = ("cancel_all_orders_after", "")
-        self._request(key, partial(self._arm, timeout_s))
+        self._request(key, partial(self._methods.arm, timeout_s))
 
-    def _request(self, key: Key, act: Callable[[], Answer]) -> None:
+    def _request(self, key: Key, act: Callable[[], RequestAnswer]) -> None:
         """Put a request on its way, to be answered, or unknown in the end."""
         self._requests += 1
         number, queue, faults = self._requests, self._queue, self._faults
@@ -138,36 +135,29 @@ class FastAccount:
         queue.at(
             queue.now_ns + self._latency.timeout_us * 1000, partial(self._give_up, key, number)
         )
-        is_lost, is_late = self._happens(faults.lost_request), self._happens(faults.late)
+        is_lost, is_late = (
+            self._chance.happens(faults.lost_request),
+            self._chance.happens(faults.late),
+        )
         delay_ns = queue.delay_ns(self._latency.request_us)
         if is_late:
             delay_ns += queue.delay_ns(faults.late_us)
         if not is_lost:
             queue.at(queue.now_ns + delay_ns, partial(self._carry_out, key, number, act))
 
-    def _carry_out(self, key: Key, number: int, act: Callable[[], Answer]) -> None:
+    def _carry_out(self, key: Key, number: int, act: Callable[[], RequestAnswer]) -> None:
         """Let a request reach the engine."""
         faults, exchange = self._faults, self._exchange
         exchange.run_timers()
-        self._held = None if self._happens(faults.early) else []
-        answer = self._answer_to(key, act)
+        self._held = None if self._chance.happens(faults.early) else []
+        answer = self._methods.answer_to(key, act)
         held, self._held = self._held or [], None
-        if not self._happens(faults.lost_ack):
+        if not self._chance.happens(faults.lost_ack):
             self._answer(Answered(key, number, answer))
         for event in held:
             self._send(event)
         if (due_ns := exchange.next_timer_ns()) is not None:
             self._queue.at(due_ns, exchange.run_timers)
-
-    def _answer_to(self, key: Key, act: Callable[[], Answer]) -> Answer:
-        """Return what the venue says; that it didn't do it, or was too busy, may be a lie."""
-        if self._happens(self._faults.refused):
-            return _refused(key, "EService:Unavailable")
-        try:
-            answer = act()
-        except VenueRefusal as refusal:
-            return _refused(key, str(refusal))
-        return _refused(key, "EService:Busy") if self._happens(self._faults.busy_after) else answer
 
     def _answer(self, answered: Answered) -> None:
         if self._lane.is_up:
@@ -177,41 +167,17 @@ class FastAccount:
             del self._waiting[answered.key]
             self._queue.tell(answered.answer)
 
-    def _add(self, order: OrderRequest, deadline_ns: int) -> Answer:
-        if self._happens(self._faults.partial):
-            self._exchange.faults.inject("partial_fill", symbol=order.symbol, account=self._name)
-        if self._happens(self._faults.fee_currency):
-            self._exchange.faults.inject("fee_currency", symbol=order.symbol, account=self._name)
-        placed = self._exchange.add_order(
-            self._name, _new_order(order, deadline_ns, self._queue.now_ns)
-        )
-        order_id = "" if placed.order is None else placed.order.order_id
-        return Accepted(order.client_id, order_id)
-
-    def _cancel(self, client_id: str) -> Answer:
-        (row,) = self._exchange.cancel_orders(self._name, [OrderRef(client_id=client_id)])
-        if row.refusal is not None:
-            raise VenueRefusal(row.refusal)
-        return Accepted(client_id, "" if row.order is None else row.order.order_id)
-
-    def _cancel_all(self) -> Answer:
-        return Cancelled(self._exchange.cancel_all(self._name))
-
-    def _arm(self, timeout_s: int) -> Answer:
-        self._exchange.cancel_all_after(self._name, timeout_s)
-        return Armed(is_confirmed=True)
-
     def _give_up(self, key: Key, number: int) -> None:
         """An answer that isn't there by now won't be waited for."""
         if self._waiting.get(key) == number:
             del self._waiting[key]
-            self._queue.tell(_unknown(key, "no answer in time"))
+            self._queue.tell(unknown(key, "no answer in time"))
 
     # ── events ───────────────────────────────────────────────────────────────────────────────────
 
     def _on_event(self, event: ExchangeEvent) -> None:
         told: FastEvent | None = None
-        if isinstance(event, Execution) and event.account == self._name:
+        if isinstance(event, OrderEvent) and event.account == self._name:
             told = self._table.read(self._reports.event(event), is_snapshot=False)
             if event.fill is not None:
                 self._untold[event.fill.exec_id] = event.fill
@@ -227,8 +193,8 @@ class FastAccount:
             self._send(told)
 
     def _send(self, event: FastEvent) -> None:
-        is_twice = self._happens(self._faults.duplicated)
-        extra_ns = _OVERTAKEN_NS if self._happens(self._faults.reordered) else 0
+        is_twice = self._chance.happens(self._faults.duplicated)
+        extra_ns = _OVERTAKEN_NS if self._chance.happens(self._faults.reordered) else 0
         self._queue.send(self._lane, event, extra_ns)
         if is_twice:
             self._queue.send(self._lane, event, extra_ns)
@@ -254,19 +220,16 @@ class FastAccount:
         else:
             self._standing[report.order_id] = None
 
-    def _happens(self, share: float) -> bool:
-        return share > 0 and self._random() < share
-
     # ── the connection ───────────────────────────────────────────────────────────────────────────
 
     def lose(self) -> None:
         """Lose the connection; it comes back after `FastFaults.gap_ms`."""
         self._lane.cut()
         for key in self._waiting:
-            self._queue.tell(_unknown(key, "the connection was lost"))
+            self._queue.tell(unknown(key, "the connection was lost"))
         self._waiting.clear()
-        self._queue.tell(Readiness(is_ready=False))
-        self._queue.tell(Gap("the private connection was lost (simulated)"))
+        self._queue.tell(PrivateReadiness(is_ready=False))
+        self._queue.tell(PrivateGap("the private connection was lost (simulated)"))
         shortest, longest = self._faults.gap_ms
         self._queue.after((shortest * _MS_US, longest * _MS_US), self._come_back)
 
@@ -278,7 +241,7 @@ class FastAccount:
 
     def _snapshot(self) -> None:
         """Tell how things stand, and what happened meanwhile: fills, then how orders ended."""
-        for order in self._exchange.open_orders(self._name):
+        for order in self._exchange.inquiry.open_orders(self._name):
             report = self._table.read(self._reports.open_order(order), is_snapshot=True)
             if report is not None:
                 self._tell(report)
@@ -286,13 +249,13 @@ class FastAccount:
         for fill in self.history.fills(self._untold):
             self._tell(fill)
         for order_id in tuple(self._standing):
-            ended = self._exchange.order(self._name, order_id)
+            ended = self._exchange.inquiry.order(self._name, order_id)
             if ended is not None and not ended.is_open:
                 self._tell(as_report(state_of(ended)))
         self._queue.tell(self._readiness())
 
-    def _readiness(self) -> Readiness:
-        return Readiness(is_ready=self._exchange.engine_state == "online")
+    def _readiness(self) -> PrivateReadiness:
+        return PrivateReadiness(is_ready=self._exchange.engine_state == "online")
 
     def _tell(self, report: ExecutionReport) -> None:
         self._note(report)
@@ -300,7 +263,7 @@ class FastAccount:
 
     def ask(self, client_id: str) -> OrderState | None:
         """Return what the venue knows of an order now."""
-        found = self._exchange.find_orders(self._name, OrderRef(client_id=client_id))
+        found = self._exchange.inquiry.find_orders(self._name, OrderRef(client_id=client_id))
         if found:
             return state_of(found[0])
         if ("add_order", client_id) not in self._waiting:
@@ -308,42 +271,4 @@ class FastAccount:
         return None
 
     def _time(self) -> datetime:
-        return _EPOCH + timedelta(microseconds=self._queue.now_ns // 1000)
-
-
-def _new_order(order: OrderRequest, deadline_ns: int, received_ns: int) -> NewOrder:
-    return NewOrder(
-        symbol=order.symbol,
-        side=order.side,
-        order_type=order.order_type.value,
-        quantity=order.quantity,
-        limit_price=order.limit_price,
-        time_in_force=order.time_in_force.value if order.limit_price is not None else "gtc",
-        expire_ns=None if order.expires_at is None else _ns(order.expires_at),
-        deadline_ns=deadline_ns,
-        received_ns=received_ns,
-        fee_preference=order.fee_in.value,
-        post_only=order.is_post_only,
-        client_id=order.client_id,
-        validate=order.is_dry_run,
-    )
-
-
-def _refused(key: Key, text: str) -> Answer:
-    method, client_id = key
-    if method == "cancel_all":
-        return Cancelled(None)
-    if method == "cancel_all_orders_after":
-        return Armed(is_confirmed=False)
-    return messages.refused(client_id, method, text)
-
-
-def _unknown(key: Key, reason: str) -> Answer:
-    method, client_id = key
-    if method in ("cancel_all", "cancel_all_orders_after"):
-        return _refused(key, reason)
-    return Unknown(client_id, reason)
-
-
-def _ns(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+        return EPOCH + timedelta(microseconds=self._queue.now_ns // 1000)

@@ -11,7 +11,7 @@ from arbitrade.models import (
 )
 
 type Range = tuple[int, int]
-"""Shortest and longest."""
+"""The shortest and the longest."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +51,7 @@ class FastFaults:
         corrupted: Market steps whose next frame carries a wrong checksum.
         dropped: Market steps whose next frame is not sent.
         private_gap_s: Mean time between two losses of the private connection; 0 for never.
-        public_gap_s: The same of market data.
+        public_gap_s: Mean time between two losses of market data; 0 for never.
         gap_ms: How long a connection stays away.
         late_us: See `late`.
     """
@@ -96,14 +96,14 @@ class FastFaults:
 
 
 @attrs.frozen
-class Gap:
+class PrivateGap:
     """Private events may have been missed: `AccountHandler.on_gap`."""
 
     reason: str
 
 
 @attrs.frozen
-class Readiness:
+class PrivateReadiness:
     """Orders may go out, or no more: `AccountHandler.on_ready`."""
 
     is_ready: bool
@@ -130,16 +130,16 @@ class Armed:
     is_confirmed: bool
 
 
-type Answer = OrderOutcome | Cancelled | Armed
+type RequestAnswer = OrderOutcome | Cancelled | Armed
 
 type FastEvent = (
     bytes
-    | Answer
+    | RequestAnswer
     | ExecutionReport
     | BalanceChange
     | ConnectionLost
-    | Gap
-    | Readiness
+    | PrivateGap
+    | PrivateReadiness
     | AllBalances
 )
 """What a client gets; bytes are public frames."""
@@ -156,4 +156,4 @@ class Answered:
 
     key: tuple[str, str]
     number: int
-    answer: Answer
+    answer: RequestAnswer

@@ -15,8 +15,8 @@ from arbitrade_kraken.account import wallets
 from arbitrade_kraken.bookings import from_rows
 from arbitrade_kraken.simulator.exchange.events import LedgerEntry
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.orders import Fill, Order
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.orders import Order, OrderFill
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.reports import Reports
 
 
@@ -27,24 +27,24 @@ class FastHistory:
         name: Of the account.
     """
 
-    def __init__(self, exchange: Exchange, front: Face, name: str) -> None:
+    def __init__(self, exchange: Exchange, face: Face, name: str) -> None:
         self._exchange = exchange
-        self._front = front
-        self._reports = Reports(front)
+        self._face = face
+        self._reports = Reports(face)
         self._name = name
 
     def open_orders(self) -> Sequence[OrderState]:
         """Return the orders that stand, foreign ones too."""
-        return [state_of(order) for order in self._exchange.open_orders(self._name)]
+        return [state_of(order) for order in self._exchange.inquiry.open_orders(self._name)]
 
     def balances(self) -> Sequence[Balance]:
         """Return all balances that can be traded, holds included."""
-        holdings = self._exchange.holdings(self._name).values()
+        holdings = self._exchange.inquiry.holdings(self._name).values()
         return [Balance(holding.asset, holding.total, holding.held) for holding in holdings]
 
     def fee_rates(self, symbols: Collection[str]) -> Sequence[FeeRates]:
         """Return what the account pays on these pairs now."""
-        quotes = [self._exchange.fee_quote(self._name, symbol) for symbol in symbols]
+        quotes = [self._exchange.inquiry.fee_quote(self._name, symbol) for symbol in symbols]
         return [FeeRates(quote.symbol, quote.taker.rate, quote.maker.rate) for quote in quotes]
 
     def fills(
@@ -53,7 +53,7 @@ class FastHistory:
         """Return fills as the history tells them, oldest first; None for all since a time."""
         fills = [
             fill
-            for fill in self._exchange.account(self._name).fills
+            for fill in self._exchange.accounts.get(self._name).fills
             if fill.time_ns >= since_ns and (wanted is None or fill.exec_id in wanted)
         ]
         rows = self._rows_by_reference({fill.exec_id for fill in fills}) if fills else {}
@@ -61,13 +61,13 @@ class FastHistory:
 
     def ledger(self, since_ns: int = 0) -> list[BalanceChange]:
         """Return every change of a balance since a time, oldest first."""
-        entries = self._exchange.account(self._name).ledger
+        entries = self._exchange.accounts.get(self._name).ledger
         rows = (self._change(entry) for entry in entries if entry.time_ns >= since_ns)
         return [row for row in rows if row is not None]
 
     def _rows_by_reference(self, references: Collection[str]) -> dict[str, list[BalanceChange]]:
         rows: dict[str, list[BalanceChange]] = {}
-        for entry in self._exchange.account(self._name).ledger:
+        for entry in self._exchange.accounts.get(self._name).ledger:
             if entry.reference in references and (row := self._change(entry)) is not None:
                 rows.setdefault(entry.reference, []).append(row)
         return rows
@@ -75,8 +75,8 @@ class FastHistory:
     def _change(self, entry: LedgerEntry) -> BalanceChange | None:
         return wallets.read_change(self._reports.ledger_entry(entry))
 
-    def _fill_report(self, fill: Fill, rows: Collection[BalanceChange]) -> ExecutionReport:
-        order = self._exchange.account(self._name).orders[fill.order_id]
+    def _fill_report(self, fill: OrderFill, rows: Collection[BalanceChange]) -> ExecutionReport:
+        order = self._exchange.accounts.get(self._name).orders[fill.order_id]
         report = ExecutionReport(
             order_id=fill.order_id,
             client_id=order.client_id,
@@ -93,7 +93,7 @@ class FastHistory:
             cumulative_cost=None,
             is_maker=fill.is_maker,
             reason=None,
-            timestamp=self._front.text_of(fill.time_ns),
+            timestamp=self._face.text_of(fill.time_ns),
         )
         return from_rows(report, rows) or report
 

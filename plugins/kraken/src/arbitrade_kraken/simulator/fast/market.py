@@ -1,15 +1,15 @@
 """The public side of a `FastVenue`: the frames a server would send to one subscriber."""
 
 from collections.abc import Sequence
-from random import Random
 
 from arbitrade.models import ConnectionLost
 from arbitrade_kraken.simulator.exchange.events import EngineChanged, ExchangeEvent
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
 from arbitrade_kraken.simulator.faces import frames
-from arbitrade_kraken.simulator.faces.front import Face
-from arbitrade_kraken.simulator.faces.public import PublicFace, Topic
+from arbitrade_kraken.simulator.faces.face import Face
+from arbitrade_kraken.simulator.faces.topics import MarketTopics, Topic
 from arbitrade_kraken.simulator.faces.wire import Message, success
+from arbitrade_kraken.simulator.fast.chance import Chance
 from arbitrade_kraken.simulator.fast.events import FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.queue import FastQueue, Lane, around
 
@@ -30,9 +30,9 @@ class FastMarket:
     def __init__(
         self,
         exchange: Exchange,
-        front: Face,
+        face: Face,
         queue: FastQueue,
-        rng: Random,
+        chance: Chance,
         faults: FastFaults,
         latency: FastLatency,
         symbols: Sequence[str],
@@ -40,18 +40,18 @@ class FastMarket:
         rate: float,
     ) -> None:
         self._exchange = exchange
-        self._front = front
+        self._face = face
         self._queue = queue
-        self._rng = rng
+        self._chance = chance
         self._faults = faults
         self._latency = latency
-        self._face = PublicFace(front)
+        self._market = MarketTopics(face)
         self._lane = Lane(latency.feed_us)
         self._topics: dict[str, Topic] = {name: ("book", name, depth) for name in symbols}
         self._depth = depth
         self._step_ns = int(1e9 / rate) if rate else 0
         self.steps = 0
-        """Moves of the market so far."""
+        """How often the market has moved so far."""
         exchange.listen(self._on_event)
 
     def open(self) -> None:
@@ -75,10 +75,10 @@ class FastMarket:
             self._queue.send(self._lane, frames.status_frame(event.state, _CONNECTION_ID))
 
     def _step(self) -> None:
-        faults, random = self._faults, self._rng.random
-        if faults.corrupted and random() < faults.corrupted:
+        faults, chance = self._faults, self._chance
+        if chance.happens(faults.corrupted):
             self._exchange.faults.inject("corrupt_checksum")
-        if faults.dropped and random() < faults.dropped:
+        if chance.happens(faults.dropped):
             self._exchange.faults.inject("dropped_frame")
         if self._exchange.is_over:
             return
@@ -92,7 +92,7 @@ class FastMarket:
         """Lose the connection; it comes back after `FastFaults.gap_ms`."""
         self._lane.cut()
         for topic in (_INSTRUMENT, *self._topics.values()):
-            self._face.remove(topic, self)
+            self._market.remove(topic, self)
         reason = "the connection was lost (simulated)"
         self._queue.tell(ConnectionLost(tuple(self._topics), reason))
         shortest, longest = self._faults.gap_ms
@@ -117,14 +117,14 @@ class FastMarket:
         topic = self._topics[symbol]
         if not self._lane.is_up:
             return  # A snapshot comes with the next connection.
-        self._face.remove(topic, self)
+        self._market.remove(topic, self)
         self._answer("unsubscribe", self._book(symbol))
         self._answer("subscribe", self._book(symbol) | {"snapshot": True})
         self._begin(topic)
 
     def _begin(self, topic: Topic) -> None:
-        self._face.add(topic, self)
-        frame = self._face.snapshot(topic)
+        self._market.add(topic, self)
+        frame = self._market.snapshot(topic)
         if frame is not None:
             self._queue.send(self._lane, frame)
 
@@ -133,5 +133,5 @@ class FastMarket:
 
     def _answer(self, method: str, result: dict[str, object]) -> None:
         request: Message = {"method": method}
-        now = self._front.time()
+        now = self._face.time()
         self._queue.send(self._lane, success(request, result, now, now))

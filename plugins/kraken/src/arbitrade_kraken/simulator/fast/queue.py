@@ -9,7 +9,7 @@ import attrs
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.fast.events import Answered, FastEvent, Range
 
-type Act = Callable[[], None]
+type DueAct = Callable[[], None]
 type Parcel = FastEvent | Answered
 
 _US_NS = 1_000
@@ -32,7 +32,7 @@ class Lane:
     accept: Callable[[Parcel], FastEvent | None] = _as_it_is
     is_up: bool = True
     epoch: int = 0
-    """How often it was lost."""
+    """How often the connection was lost: what was sent before never arrives."""
     latest_ns: int = 0
     """When the last thing that was sent arrives."""
 
@@ -41,12 +41,12 @@ class Lane:
         return self.is_up and epoch == self.epoch
 
     def cut(self) -> None:
-        """Lose the connection."""
+        """Lose the connection, and with it all that was under way."""
         self.is_up = False
         self.epoch += 1
 
     def restore(self) -> None:
-        """Have it again."""
+        """Have the connection again, empty."""
         self.is_up = True
 
 
@@ -62,18 +62,18 @@ class FastQueue:
         self._clock = clock
         self._rng = rng
         self._number = 0
-        self._heap: list[tuple[int, int, Act | None, Parcel | None, Lane | None, int]] = []
+        self._heap: list[tuple[int, int, DueAct | None, Parcel | None, Lane | None, int]] = []
 
     @property
     def now_ns(self) -> int:
-        """The time."""
+        """The time at the venue and at its client, nanoseconds since the epoch."""
         return self._clock.now_ns()
 
-    def at(self, due_ns: int, act: Act) -> None:
+    def at(self, due_ns: int, act: DueAct) -> None:
         """Do something then, or now if that is over."""
         self._push(due_ns, act, None, None, 0)
 
-    def after(self, delay_us: Range, act: Act) -> None:
+    def after(self, delay_us: Range, act: DueAct) -> None:
         """Do something after a delay."""
         self.at(self.now_ns + self.delay_ns(delay_us), act)
 
@@ -114,7 +114,7 @@ class FastQueue:
             clock.forward(until_ns - clock.now_ns())
 
     def _push(
-        self, due_ns: int, act: Act | None, parcel: Parcel | None, lane: Lane | None, epoch: int
+        self, due_ns: int, act: DueAct | None, parcel: Parcel | None, lane: Lane | None, epoch: int
     ) -> None:
         self._number += 1
         heappush(self._heap, (max(due_ns, self.now_ns), self._number, act, parcel, lane, epoch))

@@ -27,14 +27,15 @@ from arbitrade.models import (
 )
 from arbitrade_kraken.simulator.exchange.clock import MovableClock
 from arbitrade_kraken.simulator.exchange.exchange import Exchange
-from arbitrade_kraken.simulator.exchange.oracle import Oracle
-from arbitrade_kraken.simulator.faces.front import Face
+from arbitrade_kraken.simulator.exchange.oracle import ExchangeOracle
+from arbitrade_kraken.simulator.faces.face import Face
 from arbitrade_kraken.simulator.faces.settings import SimulatorSettings, WireSettings
 from arbitrade_kraken.simulator.fast.account import FastAccount
+from arbitrade_kraken.simulator.fast.chance import Chance
 from arbitrade_kraken.simulator.fast.events import FastEvent, FastFaults, FastLatency
 from arbitrade_kraken.simulator.fast.market import FastMarket
 from arbitrade_kraken.simulator.fast.queue import FastQueue
-from arbitrade_kraken.simulator.running import build_exchange, fund
+from arbitrade_kraken.simulator.making import build_exchange, fund
 
 _START_NS = 1_789_387_200_000_000_000
 """Noon of a day in September 2026."""
@@ -72,12 +73,15 @@ class FastVenue:
             raise UsageError("clock: runs by itself; give MovableClock(stands_at_ns) that stands")
         faults, latency = faults or FastFaults(), latency or FastLatency()
         chosen = [pair.symbol for pair in exchange.pairs()] if symbols is None else symbols
-        front = Face(exchange, WireSettings(), rng.getrandbits(32))
+        face = Face(exchange, WireSettings(), rng.getrandbits(32))
         self._queue = queue = FastQueue(clock, rng)
-        self._market = FastMarket(exchange, front, queue, rng, faults, latency, chosen, depth, rate)
-        self._account = FastAccount(exchange, front, queue, rng, faults, latency, account)
+        chance = Chance(rng)
+        self._market = FastMarket(
+            exchange, face, queue, chance, faults, latency, chosen, depth, rate
+        )
+        self._account = FastAccount(exchange, face, queue, chance, faults, latency, account)
         self.exchange = exchange
-        self.oracle = Oracle(exchange)
+        self.oracle = ExchangeOracle(exchange)
         self._market.open()
         self._account.open()
 
@@ -121,7 +125,7 @@ class FastVenue:
 
     @property
     def steps(self) -> int:
-        """Moves of the market so far."""
+        """How often the market has moved so far."""
         return self._market.steps
 
     def run(self, until_ns: int) -> Iterator[tuple[int, FastEvent]]:
