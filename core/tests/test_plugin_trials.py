@@ -10,12 +10,13 @@ import attrs
 import pytest
 
 from arbitrade import Changed, Instruments, Leg, Opportunity, OrderBook, Refused, Side
-from arbitrade.models import CycleState, Flip, PlannedOrder
+from arbitrade.models import BasketPlan, CycleState, Flip, Plan, PlannedOrder
 from arbitrade.plugins.roles import role_problems
 from arbitrade.plugins.trials import running
-from arbitrade.plugins.trials.detectors import sample_books, try_detector
+from arbitrade.plugins.trials.detectors import SAMPLE, sample_books, try_detector
 from arbitrade.plugins.trials.executors import try_executor
 from arbitrade.plugins.trials.rules import try_rule
+from arbitrade.plugins.trials.values import opportunity_problems
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import CycleDesk, Executor, RiskView
 from arbitrade.testing.contracts import (
@@ -23,7 +24,7 @@ from arbitrade.testing.contracts import (
     ExecutorContract,
     RiskRuleContract,
 )
-from arbitrade.testing.risk import FakeRiskView, make_opportunity
+from arbitrade.testing.risk import FakeRiskView, make_basket, make_opportunity
 
 D = Decimal
 FOUND = make_opportunity(edge_bps=400, size=100)
@@ -368,6 +369,51 @@ def test_mistake_of_an_executor_is_found(hands: Hands, said: str) -> None:
     contract.test_cycle_ends_with_nothing_under_way(Hands(), "when every order fills")
     with pytest.raises(AssertionError):
         contract.test_cycle_ends_with_nothing_under_way(hands, "when every order fills")
+
+
+class BasketHolds(Hands):
+    """Enters a basket, holds it until it has to be reduced, and has core bring it back."""
+
+    def takes(self, plan: Plan) -> bool:
+        return isinstance(plan, BasketPlan)
+
+    async def execute(self, desk: CycleDesk) -> CycleState:
+        quotes = desk.approved.plan.quotes
+        await desk.settled(*[desk.place(at, quote.order) for at, quote in enumerate(quotes)])
+        while not desk.must_reduce:
+            await desk.hold(60)
+        return await desk.unwind("enough")
+
+
+class BasketHoldsOn(BasketHolds):
+    async def execute(self, desk: CycleDesk) -> CycleState:
+        while True:
+            await desk.hold(60)
+
+
+def test_executor_of_baskets_is_tried_with_baskets() -> None:
+    assert try_executor(BasketHolds()) == []
+    assert any("did not end" in problem for problem in try_executor(BasketHoldsOn()))
+    ExecutorContract().test_cycle_ends_with_nothing_under_way(
+        BasketHolds(), "when every order fills"
+    )
+    ExecutorContract().test_same_cycle_is_carried_out_the_same_way_again(BasketHolds())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"weights": (D("0.5"), 0.5)}, "a weight is the float 0.5"),
+        ({"weights": (D("0.5"), D("0.5"))}, "turns ETH into USD"),
+        ({"weights": (D("0.5"), D("-0.6"))}, "come to 1.1"),
+        ({"assets": ("USD", "BTC")}, "2 legs and 2 weights"),
+    ],
+)
+def test_mistake_in_a_basket_is_found(changes: dict[str, object], said: str | None) -> None:
+    found = make_basket({"BTC/USD": "0.5", "ETH/USD": "-0.5"})
+    problems = list(opportunity_problems(attrs.evolve(found, **changes), "test", SAMPLE))
+    assert problems == [] if said is None else any(said in one for one in problems), problems
 
 
 def test_member_that_is_misspelt_is_named_with_the_right_one() -> None:

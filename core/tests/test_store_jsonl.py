@@ -16,6 +16,7 @@ from arbitrade.errors import ArbitradeError, UsageError
 from arbitrade.models import PlannedOrder
 from arbitrade.plugins import PluginRegistry
 from arbitrade.store.jsonl import JsonLinesStore, StoreError, encode, number
+from arbitrade.testing.risk import make_basket
 
 FOUND = Opportunity(
     detector="triangular",
@@ -76,6 +77,12 @@ def test_blocked_cycle_has_the_reason_in_place_of_orders():
     read = json.loads(encode(blocked, 1))
     assert read["blocked"] == 'SOL/EUR: "0.001" is below 0.02'
     assert "orders" not in read
+
+
+def test_line_of_a_basket_has_its_weights():
+    basket = make_basket({"BTC/USD": "0.5", "ETH/USD": "-0.5"})
+    assert json.loads(encode(basket, 1))["weights"] == [0.5, -0.5]
+    assert "weights" not in encode(FOUND, 1)
 
 
 def test_missing_timestamp_is_null():

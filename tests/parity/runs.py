@@ -26,9 +26,12 @@ MARKET = SimulatorSettings(
 
 
 def prepared(
-    folder: Path, dsn: Secret, overrides: Mapping[str, Mapping[str, object]]
+    folder: Path,
+    dsn: Secret,
+    overrides: Mapping[str, Mapping[str, object]],
+    registry: PluginRegistry | None = None,
 ) -> tuple[Settings, PluginRegistry]:
-    registry = discover()
+    registry = registry or discover()
     given: dict[str, dict[str, object]] = {
         "runtime": {"folder": str(folder)},
         "database": {"dsn": dsn},

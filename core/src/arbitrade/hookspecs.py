@@ -191,11 +191,12 @@ def arbitrade_register_risk_rules(
 def arbitrade_make_executor(settings: "Settings", name: str) -> "Executor | None":
     """Build the executor that carries out approved opportunities.
 
-    Called once, when a run is put together.
+    Called once when a run is put together, and once for each detector that brings an executor
+    (`BringsExecutor`) when that is made, again when its plugin is enabled at run time.
 
     Args:
         settings: Everything configured.
-        name: `execution.executor` of the settings.
+        name: `execution.executor` of the settings, or what the detector's `executor` says.
 
     Returns:
         The executor, None when `name` is not yours.  If nobody takes it the start stops with

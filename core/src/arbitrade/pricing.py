@@ -80,6 +80,12 @@ def round_price(price: Decimal, increment: Decimal, side: Side) -> Decimal:
     return (price / increment).to_integral_value(rounding) * increment
 
 
+def rate_at(side: Side, ticks: int, price_precision: int) -> Fraction:
+    """Return what one unit of what goes in becomes at a price, before fees."""
+    price = Fraction(ticks, 10**price_precision)
+    return 1 / price if side is Side.BUY else price
+
+
 def net_edge_bps(gross: Fraction) -> Decimal:
     """Return a product of after-fee rates as an edge in basis points, to 28 digits.
 

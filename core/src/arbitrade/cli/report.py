@@ -258,6 +258,9 @@ def _detail(detail: "CycleDetail") -> Iterator[str]:
     yield from lines_of(("asset", "change", "left over"), flows)
     if detail.attribution:
         yield from lines_of(("", cycle.start_asset or ""), _terms(detail.attribution))
+    elif detail.flows:
+        # A basket's profit was an estimate, and an operator's cycle was expected to bring nothing.
+        yield "  not attributed: no plan told from the books what it would bring"
 
 
 def _rounded(value: Decimal | None, digits: int) -> Decimal | None:

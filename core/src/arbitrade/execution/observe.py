@@ -3,7 +3,7 @@
 import attrs
 import structlog
 
-from arbitrade.models import CycleState
+from arbitrade.models import CycleState, Plan
 from arbitrade.protocols.execution import CycleDesk
 
 
@@ -13,6 +13,10 @@ class ObserveExecutor:
 
     name: str = "observe"
     needs_inventory: bool = False
+
+    def takes(self, plan: Plan) -> bool:
+        """Return True: whatever is planned can be logged."""
+        return True
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Log the orders of one approved opportunity."""

@@ -6,7 +6,7 @@ from typing import Literal
 import attrs
 
 from arbitrade.execution.sequential import SequentialExecutor
-from arbitrade.models import CyclePlan, CycleState, LegQuote, Side
+from arbitrade.models import CycleState, LegQuote, Plan
 from arbitrade.protocols.execution import CycleDesk
 
 ZERO = Decimal(0)
@@ -49,19 +49,17 @@ class ParallelExecutor:
         )
         return await desk.unwind(f"not filled in full: {missing}")
 
-    def _order(self, desk: CycleDesk, plan: CyclePlan) -> list[int]:
+    def _order(self, desk: CycleDesk, plan: Plan) -> list[int]:
         indexes = list(range(len(plan.legs)))
         if self.leg_order == "least_liquid_first":
             indexes.sort(key=lambda index: (_cover(desk, plan.quotes[index]), index))
         return indexes
 
-    def _short(self, desk: CycleDesk, plan: CyclePlan) -> str:
+    def _short(self, desk: CycleDesk, plan: Plan) -> str:
         """Return the first asset there is too little of, empty when there is enough."""
         for asset, quote in zip(plan.assets[1:], plan.quotes[1:], strict=True):
             # For a buy the venue holds what it may cost at the limit.
-            worst = quote.spent * quote.limit_price / quote.vwap
-            needed = max(worst, quote.spent) if quote.side is Side.BUY else quote.spent
-            if desk.available(asset) < needed:
+            if desk.available(asset) < quote.spent_at_limit:
                 return asset
         return ""
 

@@ -4,11 +4,9 @@ from arbitrade.models.alert import Alert, Severity
 from arbitrade.models.cycle import (
     Approved,
     Attribution,
-    CyclePlan,
     CycleState,
     Flip,
     Intent,
-    LegQuote,
     Mode,
     OrderRole,
     Refused,
@@ -49,6 +47,7 @@ from arbitrade.models.order import (
     Unknown,
 )
 from arbitrade.models.plain import from_json, to_json
+from arbitrade.models.plan import BasketPlan, CyclePlan, LegQuote, Plan
 from arbitrade.models.portfolio import Balance, BalanceChange, FeeRates
 
 __all__ = [
@@ -59,6 +58,7 @@ __all__ = [
     "Attribution",
     "Balance",
     "BalanceChange",
+    "BasketPlan",
     "Batch",
     "BookDelta",
     "BookUnreadable",
@@ -90,6 +90,7 @@ __all__ = [
     "OrderState",
     "OrderStatus",
     "OrderType",
+    "Plan",
     "PlannedOrder",
     "Refused",
     "Rejected",

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import attrs
 
-from arbitrade.models.market import Side
-from arbitrade.models.opportunity import Dust, Leg, Opportunity, PlannedOrder
+from arbitrade.models.opportunity import Leg, Opportunity
 from arbitrade.models.order import OrderRequest
+from arbitrade.models.plan import LegQuote, Plan
 
 
 class Mode(enum.Enum):
@@ -48,78 +48,6 @@ class CycleState(enum.Enum):
     def is_final(self) -> bool:
         """True when nothing more happens to the cycle."""
         return self not in (CycleState.OPEN, CycleState.UNWINDING)
-
-
-@attrs.frozen
-class LegQuote:
-    """What converting an amount through a book would be, as one order in whole lots.
-
-    Args:
-        symbol: The pair.
-        side: What the order does with the base asset.
-        quantity: In base, on the lot step; 0 when nothing can be done.
-        limit_price: The worst price allowed: the walk's worst plus slippage, on the tick.
-        worst_price: The worst price the walk touches.
-        vwap: Volume-weighted average price of the walk.
-        spent: Of the asset that goes in, fee included where it is charged there.
-        received: Of the asset that comes out, after the fee where it is charged there.
-        fee: As the settings expect it.
-        fee_asset: What the fee is taken in.
-        left: Of the amount that was to go in, what rounding to lots or lack of depth leaves.
-        levels: Price levels touched.
-        blocked: Why no order can be made of it, with subject and value; None when one can.
-    """
-
-    symbol: str
-    side: Side
-    quantity: Decimal
-    limit_price: Decimal
-    worst_price: Decimal
-    vwap: Decimal
-    spent: Decimal
-    received: Decimal
-    fee: Decimal
-    fee_asset: str
-    left: Decimal
-    levels: int
-    blocked: str | None = None
-
-    @property
-    def order(self) -> PlannedOrder:
-        """The order this leg would be sent as."""
-        return PlannedOrder(self.symbol, self.side, self.quantity, self.limit_price)
-
-
-@attrs.frozen
-class CyclePlan:
-    """A cycle sized for what may be spent, as it will be sent.
-
-    Args:
-        key: Of the opportunity.
-        assets: Start asset first.
-        legs: In trading order.
-        quotes: One for each leg, from the same books; empty when blocked before the first.
-        spent: Of the start asset.
-        received: Of the start asset.
-        dust: What is left over on the way, valued in the start asset.
-        blocked: Why it can't be sent, with subject and value.
-        cap: What bound the size below the optimum: a rule's name, `balance`; empty for nothing.
-    """
-
-    key: str
-    assets: tuple[str, ...]
-    legs: tuple[Leg, ...]
-    quotes: tuple[LegQuote, ...]
-    spent: Decimal
-    received: Decimal
-    dust: tuple[Dust, ...] = ()
-    blocked: str | None = None
-    cap: str = ""
-
-    @property
-    def expected_profit(self) -> Decimal:
-        """What it returns above what it spends, dust valued at zero; in the start asset."""
-        return self.received - self.spent
 
 
 @attrs.frozen
@@ -177,7 +105,7 @@ class Approved:
     """
 
     opportunity: Opportunity
-    plan: CyclePlan
+    plan: Plan
     limits_version: int = 0
     approved_at_ns: int = 0
 
@@ -188,7 +116,7 @@ class OrderRole(enum.Enum):
     LEG = "leg"
     """A leg of the plan."""
     UNWIND = "unwind"
-    """On the way back to the start asset."""
+    """On the way back to the start asset, by core's choice or when a basket is left."""
     FLATTEN = "flatten"
     """An operator's `flatten`."""
     REHEARSAL = "rehearsal"

@@ -44,12 +44,17 @@ class Dust:
 
 @attrs.frozen
 class Opportunity:
-    """A cycle above its detector's threshold now.  Exact: nothing in it went through a float.
+    """A cycle or a basket above its detector's threshold now.  Exact, never through a float.
+
+    A basket is entered by legs between the start asset and one asset each, in no order, and held
+    until its executor leaves it.  What it brings is the detector's estimate: `edge_bps` and
+    `profit` then say what is expected after all fees, those of leaving included.
 
     Args:
         detector: Name of the detector that found it.
-        key: Identifies the cycle over time, the same for every sighting.
-        assets: Start asset first; leg i turns assets[i] into assets[i+1], the last into the first.
+        key: Identifies it over time, the same for every sighting.
+        assets: Start asset first.  Of a cycle, leg i turns assets[i] into assets[i+1], the last
+            into the first; of a basket, leg i is about assets[i+1].
         legs: In trading order.
         edge_bps: Net edge at the best prices after fees, in basis points.
         size: Optimal input before lots and caps, in the start asset, fees in quote included.
@@ -59,6 +64,9 @@ class Opportunity:
         dust: What they leave over.
         blocked: Why it can't be traded as it is, with subject and value; None when it can.
         timestamp: The venue's time of the book message that showed it.
+        weights: Of a basket, for each leg its part of `size`, their sum without signs at most 1:
+            positive, bought with the start asset; negative, sold out of what the account has and
+            bought back at the end.  Empty for a cycle.
     """
 
     detector: str
@@ -73,6 +81,12 @@ class Opportunity:
     dust: tuple[Dust, ...]
     blocked: str | None
     timestamp: str | None
+    weights: tuple[Decimal, ...] = ()
+
+    @property
+    def is_basket(self) -> bool:
+        """True for a basket, False for a cycle."""
+        return bool(self.weights)
 
 
 @attrs.frozen

@@ -10,8 +10,9 @@ from arbitrade.protocols.account import Account, AccountHandler, ManualAccount
 from arbitrade.protocols.beside import AlertSink, OpportunityStore, Service
 from arbitrade.protocols.clock import Clock
 from arbitrade.protocols.compiled import CompiledDetector, CompiledStage, CompiledVenue
-from arbitrade.protocols.execution import CycleDesk, Executor, Ticket
+from arbitrade.protocols.execution import CycleDesk, Executor, PlanTaker, Resumer, Ticket
 from arbitrade.protocols.market import (
+    BringsExecutor,
     BufferHandler,
     CycleWatcher,
     Decoder,
@@ -30,6 +31,7 @@ __all__ = [
     "Account",
     "AccountHandler",
     "AlertSink",
+    "BringsExecutor",
     "BufferHandler",
     "Clock",
     "CompiledDetector",
@@ -46,6 +48,8 @@ __all__ = [
     "ManualAccount",
     "OpportunityStore",
     "PairWatcher",
+    "PlanTaker",
+    "Resumer",
     "RiskRule",
     "RiskView",
     "RunningSimulation",

@@ -10,17 +10,20 @@ awaits nothing but what its desk gives it, and asks no clock but the desk's.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from functools import lru_cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from arbitrade.book import OrderBook
 from arbitrade.config.risk import RiskLimits
 from arbitrade.models import (
     Approved,
+    CyclePlan,
     CycleState,
     Instrument,
     Leg,
     LegQuote,
     OrderRole,
+    Plan,
     PlannedOrder,
 )
 
@@ -117,11 +120,17 @@ class CycleDesk(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait so long by the run's clock."""
 
+    async def hold(self, seconds: float) -> None:
+        """Wait so long at most, and no longer than until `must_reduce` changes."""
+
     async def unwind(self, reason: str) -> CycleState:
         """Bring what is held back to the start asset by the cheapest way; return how it ended."""
 
     def note(self, what: str, **fields: object) -> None:
         """Write something about this cycle into the journal."""
+
+    def noted(self, what: str) -> Mapping[str, str] | None:
+        """Return the fields of the last note of this name, those from before a crash too."""
 
 
 class Executor(Protocol):
@@ -145,6 +154,51 @@ class Executor(Protocol):
         Raises:
             Exception: Anything it raises makes core unwind what was begun.
         """
+
+
+@runtime_checkable
+class PlanTaker(Protocol):
+    """An executor that says which plans it carries out; one that doesn't takes cycles only."""
+
+    def takes(self, plan: Plan) -> bool:
+        """Return whether it carries out such a plan; asked before one is approved."""
+
+
+@runtime_checkable
+class Resumer(Protocol):
+    """An executor that can go on with what a crash, or the end of a run, left under way."""
+
+    async def resume(self, desk: CycleDesk) -> CycleState:
+        """Go on from what `desk.held()` and `desk.noted()` tell; return the final state.
+
+        Called instead of unwinding, once the orders sent before have settled and trading is active
+        or halted.  `desk.limits` are those of now.  What core had begun to unwind stays core's.
+
+        Raises:
+            Exception: Anything it raises makes core unwind what is held.
+        """
+
+
+def takes(executor: Executor, plan: Plan) -> bool:
+    """Tell whether an executor carries out a plan."""
+    if _says_what_it_takes(executor):
+        return executor.takes(plan)
+    return isinstance(plan, CyclePlan)
+
+
+def may_resume(executor: Executor) -> TypeGuard[Resumer]:
+    """Tell whether an executor can go on with what was left under way."""
+    return _plays(type(executor), Resumer)
+
+
+def _says_what_it_takes(executor: Executor) -> TypeGuard[PlanTaker]:
+    return _plays(type(executor), PlanTaker)
+
+
+# PERF: 3 µs of an approval's way to its order when it is asked anew each time.
+@lru_cache(maxsize=64)
+def _plays(kind: type, role: type) -> bool:
+    return issubclass(kind, role)
 
 
 def held_assets(desk: CycleDesk) -> Sequence[tuple[str, Decimal]]:

@@ -201,6 +201,15 @@ class CycleWatcher(Protocol):
 
 
 @runtime_checkable
+class BringsExecutor(Protocol):
+    """A detector whose opportunities another executor carries out than the settings' one."""
+
+    @property
+    def executor(self) -> str:
+        """Name by which `arbitrade_make_executor` is asked for it when the detector is made."""
+
+
+@runtime_checkable
 class PairWatcher(Protocol):
     """A detector that can tell whose books it needs; where all can, no others are read."""
 

@@ -10,8 +10,8 @@ import attrs
 
 from arbitrade.book import OrderBook
 from arbitrade.lots import order_rules
-from arbitrade.models import CyclePlan, Flip, Instruments, Leg, Opportunity, Refused, Side
-from arbitrade.pricing import BPS, FeeSchedule
+from arbitrade.models import Flip, Instruments, Leg, Opportunity, Plan, Refused, Side
+from arbitrade.pricing import BPS, FeeSchedule, rate_at
 from arbitrade.protocols.risk import RiskRule, RiskView, SizeRule
 from arbitrade.risk.amounts import UP, ZERO, below, limit_flip, plain
 
@@ -31,13 +31,13 @@ class FlippableCap(SizeRule, Protocol):
 
 def refuse_blocked(
     opportunity: Opportunity,
-    plan: CyclePlan,
+    plan: Plan,
     view: RiskView,
     *,
     instruments: Instruments | None = None,
     rules: Iterable[RiskRule] = (),
     slippage_bps: Decimal = ZERO,
-    replan: Callable[[Decimal], CyclePlan] | None = None,
+    replan: Callable[[Decimal], Plan] | None = None,
 ) -> Refused:
     """Return the refusal of a plan that can't be ordered, with the least size that would do.
 
@@ -78,7 +78,7 @@ def refuse_blocked(
     )
 
 
-def _refuse_thin(opportunity: Opportunity, plan: CyclePlan, view: RiskView) -> Refused | None:
+def _refuse_thin(opportunity: Opportunity, plan: Plan, view: RiskView) -> Refused | None:
     """Return the refusal of a plan that could be ordered and brings too little; None for others."""
     if plan.blocked is not None or not plan.spent:
         return None
@@ -107,8 +107,10 @@ def smallest_input(
 
     Worked out backwards: the last leg's smallest order, what it needs, the smallest order of the
     leg before that brings it, and so on.  None when the books don't hold that much.  Looks at no
-    profit.
+    profit.  Of a basket: the size at which the part of every leg is enough for its smallest order.
     """
+    if opportunity.is_basket:
+        return _smallest_basket(opportunity, view, instruments, slippage_bps)
     needed = Fraction(0)
     for at in reversed(range(len(opportunity.legs))):
         leg = opportunity.legs[at]
@@ -129,6 +131,29 @@ def smallest_input(
         if least is None:
             return None
         needed = least
+    return UP.divide(Decimal(needed.numerator), Decimal(needed.denominator))
+
+
+def _smallest_basket(
+    opportunity: Opportunity,
+    view: RiskView,
+    instruments: Instruments | None,
+    slippage_bps: Decimal,
+) -> Decimal | None:
+    needed = Fraction(0)
+    for leg, weight in zip(opportunity.legs, opportunity.weights, strict=False):
+        book = view.book(leg.symbol)
+        best = None if book is None else book.side(leg.side).best
+        if book is None or not best:
+            return None
+        base_scale = _ledger_scale(book.instrument.base, instruments)
+        wanted = _wanted(book, leg, Fraction(0), view.fees, base_scale, slippage_bps)
+        least = None if wanted is None else _least_input(book, leg, wanted, view.fees)
+        if least is None:
+            return None
+        if weight < 0:
+            least *= rate_at(leg.side, best, book.instrument.price_precision)
+        needed = max(needed, least / Fraction(abs(weight)))
     return UP.divide(Decimal(needed.numerator), Decimal(needed.denominator))
 
 
@@ -228,7 +253,7 @@ def _confirmed(
     least: Decimal | None,
     largest: Decimal,
     blocked_at: Decimal,
-    replan: Callable[[Decimal], CyclePlan],
+    replan: Callable[[Decimal], Plan],
 ) -> Decimal | None:
     """Return the least input that a plan can be made of; None when there is none to be found.
 

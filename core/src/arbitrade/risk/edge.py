@@ -57,8 +57,11 @@ def fee_flips(opportunity: Opportunity, view: RiskView, minimum_bps: Decimal) ->
 
     `fees.taker` moves the pairs without an override; each pair with one has a flip of its own.
     None where the legs at the books' best prices don't explain the edge, because the detector
-    reckons otherwise or the books have moved on.  Tens of microseconds.
+    reckons otherwise or the books have moved on; for a basket, whose legs are only the way in.
+    Tens of microseconds.
     """
+    if opportunity.is_basket:
+        return ()
     net = _net_rate(opportunity, view)
     if net is None or abs(net_edge_bps(net) - opportunity.edge_bps) > _SAME_EDGE_BPS:
         return ()

@@ -1,10 +1,12 @@
 """What is under way already: exposure, input in flight, open cycles and the books they use."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import attrs
 
 from arbitrade.models import Flip, Opportunity, Refused, Side
+from arbitrade.pricing import rate_at
 from arbitrade.protocols.risk import RiskView
 from arbitrade.risk.amounts import (
     DOWN,
@@ -77,8 +79,9 @@ class MaximumInFlight:
 class MaximumPerAsset:
     """Caps what open cycles may come to hold of one asset at `risk.maximum_per_asset`; 0: none.
 
-    Counts the assets on the way, not the start asset.  What a cycle comes to hold of one is valued
-    both as what went in and as what the best prices make of it; the higher counts.
+    Counts the assets on the way, not the start asset, and of baskets what is sold as well.  What a
+    cycle comes to hold of one is valued both as what went in and as what the best prices make of
+    it; the higher counts.
     """
 
     view: RiskView
@@ -150,6 +153,8 @@ class MaximumPerAsset:
         worth = worth_of_one(view, assets[0])
         if worth is None:
             return None
+        if opportunity.is_basket:
+            return self._of_basket(opportunity, worth)
         found = []
         up, down, is_known = 1, 1, True
         # The last leg ends in the start asset, so there is one asset less than legs.
@@ -167,6 +172,22 @@ class MaximumPerAsset:
                     up, down = up * ticks, down * tick
                 became = view.value(asset, Decimal(up) / down)
             found.append((asset, worth if became is None or became < worth else became))
+        return found
+
+    def _of_basket(self, opportunity: Opportunity, worth: Decimal) -> list[tuple[str, Decimal]]:
+        """Return what one unit of input moves of each asset of a basket, valued."""
+        found = []
+        legs = zip(opportunity.assets[1:], opportunity.legs, opportunity.weights, strict=False)
+        for asset, leg, weight in legs:
+            book, part, became = self.view.book(leg.symbol), abs(weight), None
+            best = None if book is None else book.side(leg.side).best
+            if book is not None and best:
+                rate = rate_at(leg.side, best, book.instrument.price_precision)
+                # Bought, or sold: what one unit of the start asset stands for.
+                amount = Fraction(part) * (rate if weight > 0 else 1 / rate)
+                became = self.view.value(asset, UP.divide(amount.numerator, amount.denominator))
+            least = UP.multiply(worth, part)
+            found.append((asset, least if became is None or became < least else became))
         return found
 
 

@@ -1,5 +1,6 @@
 """How much may go into one cycle."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import attrs
@@ -46,7 +47,7 @@ class BalanceLimit:
     """Caps what goes in at a share of the start asset's available balance, and spares the reserve.
 
     `risk.balance_share` counts from the whole available balance, `risk.reserve` from below; the
-    smaller of both holds.
+    smaller of both holds.  A basket takes of each asset it sells, too: each caps its own part.
     """
 
     view: RiskView
@@ -56,7 +57,7 @@ class BalanceLimit:
         """Return a refusal when nothing may go in."""
         if self.maximum_input(opportunity) > 0:
             return None
-        limits, asset = self.view.limits, opportunity.assets[0]
+        limits, asset = self.view.limits, self._scarcest(opportunity)
         available, reserve = self.view.available(asset), limits.reserve.get(asset, ZERO)
         share = plain(limits.balance_share)
         return Refused(
@@ -72,7 +73,13 @@ class BalanceLimit:
 
     def maximum_input(self, opportunity: Opportunity) -> Decimal:
         """Return what the balance allows, never negative."""
-        limits, asset = self.view.limits, opportunity.assets[0]
+        if opportunity.is_basket:
+            return min((room for room, _ in self._rooms(opportunity)), default=ZERO)
+        return self._allowed(opportunity.assets[0])
+
+    def _allowed(self, asset: str) -> Decimal:
+        """Return what may be taken of an asset, never negative."""
+        limits = self.view.limits
         available = self.view.available(asset)
         allowed = DOWN.multiply(available, limits.balance_share)
         reserve = limits.reserve.get(asset)
@@ -83,12 +90,36 @@ class BalanceLimit:
     def allowing(self, opportunity: Opportunity, amount: Decimal) -> tuple[Flip, ...]:
         """Return what would let `amount` of the start asset in."""
         limits, asset = self.view.limits, opportunity.assets[0]
-        if not limits.balance_share:
+        if not limits.balance_share or opportunity.is_basket:
+            # Of a basket no single balance is sure to be enough.
             return ()
         by_share = UP.divide(amount, limits.balance_share)
         by_reserve = UP.add(amount, limits.reserve.get(asset, ZERO))
         needed = max(by_share, by_reserve)
         return (Flip(f"balance.{asset}", self.view.available(asset), needed, asset),)
+
+    def _scarcest(self, opportunity: Opportunity) -> str:
+        """Return the asset that lets the least in."""
+        if not opportunity.is_basket:
+            return opportunity.assets[0]
+        return min(self._rooms(opportunity), default=(ZERO, opportunity.assets[0]))[1]
+
+    def _rooms(self, opportunity: Opportunity) -> Iterator[tuple[Decimal, str]]:
+        """Yield each asset a basket takes out of the wallet, and the size that allows."""
+        start = opportunity.assets[0]
+        bought = sum((weight for weight in opportunity.weights if weight > 0), ZERO)
+        if bought:
+            yield DOWN.divide(self._allowed(start), bought), start
+        worth = worth_of_one(self.view, start)
+        for asset, weight in zip(opportunity.assets[1:], opportunity.weights, strict=False):
+            if weight >= 0:
+                continue
+            of_asset, room = worth_of_one(self.view, asset), ZERO
+            if worth is not None and of_asset is not None:
+                # What can't be valued lets nothing in.
+                sold = DOWN.divide(DOWN.multiply(self._allowed(asset), of_asset), worth)
+                room = DOWN.divide(sold, -weight)
+            yield room, asset
 
     def _flips(self, asset: str, available: Decimal, reserve: Decimal) -> tuple[Flip, ...]:
         share = self.view.limits.balance_share

@@ -95,7 +95,7 @@ def encode(opportunity: Opportunity, line: int) -> str:
     """Return the line of JSON for one sighting, without its line break.
 
     Keys: line, timestamp, assets, legs (symbol, side), edge_bps, size, profit (JSON numbers with
-    every digit), and orders (symbol, side, qty, limit_price) or blocked.
+    every digit), and orders (symbol, side, qty, limit_price) or blocked.  Of a basket also weights.
     """
     legs = ",".join(
         f'{{"symbol":{_text(leg.symbol)},"side":"{leg.side.value}"}}' for leg in opportunity.legs
@@ -105,11 +105,14 @@ def encode(opportunity: Opportunity, line: int) -> str:
         if opportunity.blocked is None
         else f'"blocked":{_text(opportunity.blocked)}'
     )
+    weights = ""
+    if opportunity.is_basket:
+        weights = f'"weights":[{",".join(map(number, opportunity.weights))}],'
     return (
         f'{{"line":{line},"timestamp":{_text(opportunity.timestamp)},'
         f'"assets":{_text(opportunity.assets)},"legs":[{legs}],'
         f'"edge_bps":{number(opportunity.edge_bps)},"size":{number(opportunity.size)},'
-        f'"profit":{number(opportunity.profit)},{outcome}}}'
+        f'"profit":{number(opportunity.profit)},{weights}{outcome}}}'
     )
 
 

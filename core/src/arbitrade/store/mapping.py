@@ -14,7 +14,7 @@ import attrs
 import orjson
 
 from arbitrade import records
-from arbitrade.models import CyclePlan, LegQuote
+from arbitrade.models import LegQuote, Plan
 from arbitrade.plain_json import to_json
 from arbitrade.records import Written
 from arbitrade.store import actions
@@ -129,7 +129,7 @@ def _cycle_opened(of: Origin, record: records.CycleOpened) -> Iterator[Step]:
         yield actions.LEG, (of.run, of.account, record.cycle, *_leg(plan, index))
 
 
-def _leg(plan: CyclePlan, index: int) -> Row:
+def _leg(plan: Plan, index: int) -> Row:
     leg = plan.legs[index]
     quote: LegQuote | None = plan.quotes[index] if index < len(plan.quotes) else None
     if quote is None:

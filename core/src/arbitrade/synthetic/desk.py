@@ -10,7 +10,8 @@ import attrs
 from arbitrade.book import OrderBook
 from arbitrade.config.risk import RiskLimits
 from arbitrade.errors import ArbitradeError
-from arbitrade.execution.walk import plan_cycle, quote_leg
+from arbitrade.execution.basket import plan_basket
+from arbitrade.execution.walk import Conditions, ledger_step, plan_cycle, quote_leg
 from arbitrade.models import (
     Approved,
     CycleState,
@@ -23,9 +24,9 @@ from arbitrade.models import (
     Side,
 )
 from arbitrade.pricing import FeeConvention, FeeSchedule, to_decimal
-from arbitrade.protocols.execution import CycleDesk, Ticket, held_assets
+from arbitrade.protocols.execution import CycleDesk, Ticket
 from arbitrade.synthetic.factories import Figure
-from arbitrade.synthetic.view import ENTRY_FEES, TRIANGLE, make_opportunity
+from arbitrade.synthetic.view import ENTRY_FEES, TRIANGLE, make_basket, make_opportunity
 
 __all__ = ["FakeDesk", "FakeTicket"]
 
@@ -79,6 +80,7 @@ class FakeDesk:
     notes: list[str] = attrs.field(factory=list)
     unwound_because: str = ""
     _held: dict[str, Decimal] = attrs.field(factory=dict)
+    _noted: dict[str, Mapping[str, str]] = attrs.field(factory=dict)
 
     @classmethod
     def around(
@@ -101,6 +103,23 @@ class FakeDesk:
             instruments=Instruments([book.instrument for book in by_symbol.values()]),
         )
         return cls(Approved(found, plan), by_symbol, fees)
+
+    @classmethod
+    def around_basket(
+        cls,
+        books: Iterable[OrderBook],
+        amount: Figure,
+        weights: Mapping[str, Figure],
+        fees: FeeSchedule = ENTRY_FEES,
+    ) -> Self:
+        """Return a desk with an approved basket of `amount`, weighted by pair (`make_basket`)."""
+        by_symbol = {book.symbol: book for book in books}
+        found = make_basket(weights, size=amount)
+        instruments = Instruments([book.instrument for book in by_symbol.values()])
+        conditions = Conditions(fees, lambda asset: ledger_step(instruments, asset))
+        plan = plan_basket(found, by_symbol.get, found.size, conditions)
+        balances = {asset: spent * 2 for asset, spent in plan.inputs().items()}
+        return cls(Approved(found, plan), by_symbol, fees, balances=balances)
 
     def book(self, symbol: str) -> OrderBook | None:
         """Return the book that was set."""
@@ -151,14 +170,23 @@ class FakeDesk:
         self.now_ns += round(seconds * 1e9)
         self.on_pause(self)
 
+    async def hold(self, seconds: float) -> None:
+        """Let the time pass, and call `on_pause`."""
+        await self.pause(seconds)
+
     async def unwind(self, reason: str) -> CycleState:
-        """Keep the reason; tell whether there was anything to bring back."""
+        """Keep the reason; tell whether anything had been filled."""
         self.unwound_because = reason
-        return CycleState.UNWOUND if held_assets(self) else CycleState.ABORTED_CLEAN
+        return CycleState.UNWOUND if self.held() else CycleState.ABORTED_CLEAN
 
     def note(self, what: str, **fields: object) -> None:
         """Keep what was noted."""
         self.notes.append(what)
+        self._noted[what] = {name: str(value) for name, value in fields.items()}
+
+    def noted(self, what: str) -> Mapping[str, str] | None:
+        """Return the fields of the last note of this name."""
+        return self._noted.get(what)
 
     def _fill(self, ticket: FakeTicket) -> FakeTicket:
         order, pair = ticket.order, self.instrument(ticket.order.symbol)

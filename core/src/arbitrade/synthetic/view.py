@@ -1,6 +1,6 @@
 """A view in which every fact can be set, and an opportunity to judge."""
 
-from collections.abc import Collection, Iterable, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from decimal import Decimal
 from typing import Self
 
@@ -14,7 +14,7 @@ from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols.risk import RiskView
 from arbitrade.synthetic.factories import Figure, make_book
 
-__all__ = ["ENTRY_FEES", "TRIANGLE", "FakeRiskView", "make_opportunity"]
+__all__ = ["ENTRY_FEES", "TRIANGLE", "FakeRiskView", "make_basket", "make_opportunity"]
 
 ENTRY_FEES = FeeSchedule(Decimal("0.0040"))
 """40 bps for every pair."""
@@ -148,6 +148,25 @@ def make_opportunity(
         blocked=blocked,
         timestamp=None,
     )
+
+
+def make_basket(
+    weights: Mapping[str, Figure],
+    *,
+    edge_bps: Figure = 10,
+    size: Figure = 100,
+    key: str = "basket",
+) -> Opportunity:
+    """Return a basket of these pairs, from the quote of the first; below 0 is what is sold.
+
+    `make_basket({"BTC/USD": "0.5", "ETH/USD": "-0.5"})` buys BTC and sells ETH.
+    """
+    parts = {symbol: Decimal(weight) for symbol, weight in weights.items()}
+    legs = [Leg(name, Side.BUY if part > 0 else Side.SELL) for name, part in parts.items()]
+    found = make_opportunity(legs, edge_bps=edge_bps, size=size, key=key)
+    start = legs[0].symbol.split("/")[1]
+    assets = (start, *(symbol.split("/")[0] for symbol in parts))
+    return attrs.evolve(found, assets=assets, weights=tuple(parts.values()))
 
 
 def _plays_its_role(view: FakeRiskView) -> RiskView:

@@ -132,7 +132,7 @@ class TradingBench:
             self.halts.append,
             lambda: self.instruments,
             lambda: self.books,
-            lambda: self.executor,
+            lambda _: self.executor,
             on_reconciled=self._on_reconciled,
         )
         self.state = MachineState.fresh(settings, run, ports)

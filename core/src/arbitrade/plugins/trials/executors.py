@@ -12,42 +12,56 @@ from arbitrade.plugins.trials.running import ForeignAwaitError, TrialOverError, 
 from arbitrade.plugins.trials.values import order_problems, state_problems
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import Executor, Ticket
+from arbitrade.protocols.execution import takes
 from arbitrade.synthetic.desk import FakeDesk, FakeTicket
 
 _MOST_CALLS = 10_000
 """Of the desk for one cycle; three legs and the way back take some twenty."""
+_MOST_HOLDS = 100
+"""After so many, what is held has to be reduced."""
+_BASKET = {"BTC/USD": Decimal("0.5"), "ETH/USD": Decimal("-0.5")}
 
 
 def try_executor(executor: Executor) -> list[str]:
     """Return everything that is wrong with the way an executor carries cycles out."""
     problems = [
         f"{executor.name}.execute: {problem}, {what}"
-        for what, desk in situations().items()
+        for what, desk in situations(is_basket=is_of_baskets(executor)).items()
         for problem in wrong_end(executor, desk)
     ]
     return list(dict.fromkeys(problems))
 
 
-def situations() -> "Mapping[str, TrialDesk]":
-    """Return desks with an approved cycle that pays 4 %, by what happens to it."""
-    refused, later, partly, alone = (make_desk() for _ in range(4))
+def is_of_baskets(executor: Executor) -> bool:
+    """Tell whether an executor carries out baskets only."""
+    return not takes(executor, make_desk().approved.plan)
+
+
+def situations(*, is_basket: bool = False) -> "Mapping[str, TrialDesk]":
+    """Return desks with a cycle that pays 4 %, or with a basket, by what happens to it."""
+    refused, later, partly, alone = (make_desk(is_basket=is_basket) for _ in range(4))
     refused.rejections[0] = later.rejections[1] = "EOrder:a trial"
     partly.fill_share[0] = Decimal("0.5")
     del alone.books["ETH/USD"]
+    whole, reduced = (make_desk(is_basket=is_basket) for _ in range(2))
     return {
-        "when every order fills": make_desk(),
+        "when every order fills": whole,
         "when the first order is refused": refused,
         "when the second order is refused": later,
         "when the first order fills by half": partly,
         "when the last leg's book is gone": alone,
-        "when trading has to be reduced": attrs.evolve(make_desk(), must_reduce=True),
+        "when trading has to be reduced": attrs.evolve(reduced, must_reduce=True),
     }
 
 
-def make_desk() -> "TrialDesk":
-    """Return a desk with an approved cycle of 100 USD."""
-    made = FakeDesk.around(sample_books(), 100, fees=FeeSchedule(Decimal(0)))
-    return TrialDesk(made.approved, made.books, made.fees)
+def make_desk(*, is_basket: bool = False) -> "TrialDesk":
+    """Return a desk with an approved cycle, or an approved basket, of 100 USD."""
+    fees = FeeSchedule(Decimal(0))
+    if is_basket:
+        made = FakeDesk.around_basket(sample_books(), 100, _BASKET, fees=fees)
+    else:
+        made = FakeDesk.around(sample_books(), 100, fees=fees)
+    return TrialDesk(made.approved, made.books, made.fees, balances=made.balances)
 
 
 def wrong_end(executor: Executor, desk: "TrialDesk") -> list[str]:
@@ -125,6 +139,7 @@ class TrialDesk(FakeDesk):
     orders: list[TrialTicket] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
     _calls: int = 0
+    _holds: int = 0
 
     def place(  # type: ignore[override]  # a ticket that tells less
         self, leg: int, order: PlannedOrder, role: OrderRole = OrderRole.LEG
@@ -151,6 +166,12 @@ class TrialDesk(FakeDesk):
         self._count()
         await FakeDesk.pause(self, seconds)
         await self.settled(*self.orders)
+
+    async def hold(self, seconds: float) -> None:
+        """Let time pass; after long enough, tell that what is held has to be reduced."""
+        self._holds += 1
+        self.must_reduce = self.must_reduce or self._holds > _MOST_HOLDS
+        await self.pause(seconds)
 
     async def unwind(self, reason: str) -> CycleState:
         """End every order and bring back what is held."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
+from arbitrade.execution.basket import why_no_basket, why_wrong_leg
 from arbitrade.models import (
     CycleState,
     Dust,
@@ -55,7 +56,10 @@ def opportunity_problems(
     timestamp: object = found.timestamp
     if timestamp is not None and not isinstance(timestamp, str):
         yield f"its timestamp is {timestamp!r}; hand on the book's, as the venue wrote it"
-    yield from _leg_problems(found, instruments)
+    if found.is_basket:
+        yield from _basket_problems(found, instruments)
+    else:
+        yield from _leg_problems(found, instruments)
     yield from _order_problems(found)
 
 
@@ -83,6 +87,24 @@ def _leg_problems(found: Opportunity, instruments: Instruments | None) -> Iterat
                     f"its leg to {leg.side.value} {leg.symbol} turns {spends} into {brings}, but "
                     f"its assets say {wanted[0]} into {wanted[1]}"
                 )
+
+
+def _basket_problems(found: Opportunity, instruments: Instruments | None) -> Iterator[str]:
+    wrong_numbers = [one for each in found.weights for one in number_problems("a weight", each)]
+    yield from wrong_numbers
+    problem = None if wrong_numbers else why_no_basket(found)
+    if problem is not None:
+        yield problem
+    if problem is not None or wrong_numbers:
+        return
+    start, *assets = found.assets
+    for leg, asset, weight in zip(found.legs, assets, found.weights, strict=True):
+        pair = None if instruments is None else instruments.get(leg.symbol)
+        if instruments is not None and pair is None:
+            yield f"its leg {leg.symbol} is no instrument of the venue; use only those it was given"
+        wrong = None if pair is None else why_wrong_leg(leg, pair, start, asset, weight)
+        if wrong is not None:
+            yield f"its leg {wrong}"
 
 
 def _order_problems(found: Opportunity) -> Iterator[str]:

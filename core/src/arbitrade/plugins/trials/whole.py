@@ -23,6 +23,7 @@ from arbitrade.plugins.trials.rules import try_rule
 from arbitrade.plugins.trials.running import PATIENCE_S, within
 from arbitrade.plugins.trials.venues import try_venue
 from arbitrade.protocols import (
+    BringsExecutor,
     Detector,
     Executor,
     OpportunityStore,
@@ -61,7 +62,10 @@ def trials(
         view: For services.
     """
     name = plugin.name
+    executors = list(_EXECUTORS.get(name, (name,)))
     for detector in alone.detectors(settings, SAMPLE, only=name):
+        if isinstance(detector, BringsExecutor):
+            executors.append(detector.executor)
         yield (
             f"detector {detector.name}",
             _quietly(
@@ -73,7 +77,7 @@ def trials(
             f"risk rule {rule.name}",
             _quietly(partial(try_rule, partial(_rule, alone, settings, name, rule.name))),
         )
-    for called_ in _EXECUTORS.get(name, (name,)):
+    for called_ in dict.fromkeys(executors):
         executor = make(plugin, "arbitrade_make_executor", Executor, settings, name=called_)
         if executor is not None:
             yield f"executor {called_}", _quietly(partial(try_executor, executor))

@@ -3,7 +3,12 @@
 import pytest
 
 from arbitrade.plugins.roles import role_problems
-from arbitrade.plugins.trials.executors import make_desk, situations, wrong_end
+from arbitrade.plugins.trials.executors import (
+    is_of_baskets,
+    make_desk,
+    situations,
+    wrong_end,
+)
 from arbitrade.plugins.trials.running import PATIENCE_S, stepped, within
 from arbitrade.protocols import Executor
 
@@ -20,7 +25,8 @@ class ExecutorContract:
             return PatientExecutor(wait_s=0.05)
     ```
 
-    It is given cycles of 100 USD through BTC and ETH, on books that bring 104 and don't move.
+    It is given cycles of 100 USD through BTC and ETH, on books that bring 104 and don't move; if
+    it takes no cycles, baskets of BTC against ETH, and to be reduced after a hundred `desk.hold`s.
     """
 
     @pytest.fixture
@@ -38,14 +44,14 @@ class ExecutorContract:
     @pytest.mark.parametrize("situation", situations())
     def test_cycle_ends_with_nothing_under_way(self, executor: Executor, situation: str) -> None:
         """It awaits nothing but its desk, sends nothing that is no order, and says how it ended."""
-        desk = situations()[situation]
+        desk = situations(is_basket=is_of_baskets(executor))[situation]
         assert within(PATIENCE_S, lambda: wrong_end(executor, desk)) == []
 
     def test_same_cycle_is_carried_out_the_same_way_again(self, executor: Executor) -> None:
         """So that a replay does what the run did: no dice, no clock but the desk's."""
         told = []
         for _ in range(2):
-            desk = make_desk()
+            desk = make_desk(is_basket=is_of_baskets(executor))
             state = stepped(executor.execute(desk))
             told.append((state, [ticket.order for ticket in desk.orders], desk.notes))
         assert told[0] == told[1]

@@ -376,7 +376,8 @@ class Bookings:
     def note_held(self, balances: Sequence[Balance]) -> None:
         """Note what orders hold that are not ours; while ours stand, nobody can tell."""
         state = self._state
-        if not state.cycles and not any(state.orders.unsettled()):
+        is_quiet = all(cycle.is_at_rest for cycle in state.cycles.values())
+        if is_quiet and not any(state.orders.unsettled()):
             state.foreign_held = {b.asset: b.held for b in balances if b.held}
 
     def compare(self, told: Mapping[str, Decimal]) -> dict[str, Decimal]:

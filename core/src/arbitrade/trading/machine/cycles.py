@@ -1,6 +1,6 @@
-"""A cycle under way: its orders, what its fills did, and what it may still spend."""
+"""A cycle, or a basket, under way: its orders, what its fills did, and what it may still spend."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 import attrs
@@ -8,6 +8,7 @@ import attrs
 from arbitrade.config.risk import RiskLimits
 from arbitrade.models import (
     Approved,
+    BasketPlan,
     CycleState,
     Leg,
     OrderRole,
@@ -21,11 +22,13 @@ OPERATOR = "operator"
 """Who carries out what no executor began."""
 BROUGHT = "brought"
 """The note that says what an operator's cycle was given; without it a restart would buy it back."""
+UNWINDING = "core_unwinding"
+"""The note that keeps a restart from handing back to an executor what core is getting out of."""
 
 
 @attrs.define(eq=False)
 class Cycle:
-    """State of one cycle.
+    """State of one cycle, or of one basket: of whatever ends in the asset it began with.
 
     Args:
         number: In its run.
@@ -36,6 +39,7 @@ class Cycle:
         orders: In the order they were written down.
         decisions: Of the unwind optimiser.
         is_recovered: True when a crash lay in between.
+        may_resume: Whether its executor can go on after a crash, or after the end of the run.
     """
 
     number: int
@@ -55,6 +59,9 @@ class Cycle:
     brought: dict[str, Decimal] = attrs.field(factory=dict)
     """What it was given to bring back, by an operator; no fill of its own."""
     way_role: OrderRole = OrderRole.UNWIND
+    may_resume: bool = False
+    notes: dict[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """The last note of each name, for an executor that goes on after a crash."""
 
     @property
     def tag(self) -> str:
@@ -77,6 +84,27 @@ class Cycle:
         names = [leg.symbol for leg in self.approved.plan.legs]
         return tuple(dict.fromkeys(names + [o.intent.request.symbol for o in self.orders]))
 
+    @property
+    def is_basket(self) -> bool:
+        """True for a basket."""
+        return isinstance(self.approved.plan, BasketPlan)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """True while nothing is on its way and a later run could go on with it."""
+        return (
+            self.may_resume
+            and self.state is CycleState.OPEN
+            and all(order.is_settled for order in self.orders)
+        )
+
+    @property
+    def symbols_in_use(self) -> Collection[str]:
+        """Pairs whose books it takes from: a basket that is only held takes from none."""
+        if not self.is_basket:
+            return self.symbols
+        return {o.intent.request.symbol for o in self.orders if not o.is_settled}
+
     def flows(self) -> dict[str, Decimal]:
         """Return what its fills changed by asset, fees included; zeros left out."""
         total: dict[str, Decimal] = {}
@@ -94,8 +122,17 @@ class Cycle:
 
     def reserved(self, asset: str) -> Decimal:
         """Return what it may still spend of an asset beyond what its fills already took."""
-        taken = -min(ZERO, self.flows().get(asset, ZERO))
+        if self.is_basket:
+            # What a sale brought is set aside to buy back; it does not make up for a purchase.
+            taken = sum((o.spent for o in self.orders if o.intent.spends == asset), ZERO)
+        else:
+            taken = -min(ZERO, self.flows().get(asset, ZERO))
         return max(ZERO, self.reserves.get(asset, ZERO) - taken)
+
+    def exposed(self, asset: str) -> Decimal:
+        """Return what it holds or may come to hold of an asset; of a basket, also what it owes."""
+        held, planned = self.holdings().get(asset, ZERO), self.approved.plan.comes_to_hold(asset)
+        return max(abs(held), abs(planned)) if self.is_basket else max(held, planned)
 
 
 def token_of(run: str) -> str:

@@ -17,7 +17,7 @@ from arbitrade.models import (
 )
 from arbitrade.protocols.execution import Ticket
 from arbitrade.records import CycleNoted
-from arbitrade.trading.machine.cycles import Cycle
+from arbitrade.trading.machine.cycles import UNWINDING, Cycle
 from arbitrade.trading.machine.kernel import Wait
 from arbitrade.trading.machine.orders import TrackedOrder
 from arbitrade.trading.machine.ports import Ports
@@ -123,6 +123,12 @@ class Desk:
         """Wait so long by the run's clock."""
         await Wait(_never, self.now_ns + round(seconds * 1e9))
 
+    async def hold(self, seconds: float) -> None:
+        """Wait so long at most, and no longer than until `must_reduce` changes."""
+        before = self.must_reduce
+        until = self.now_ns + round(seconds * 1e9)
+        await Wait(lambda: self.must_reduce != before, until)
+
     async def until_account_ready(self, seconds: float) -> bool:
         """Wait until orders may go out again, at most so long; return whether they may."""
         until = self.now_ns + round(seconds * 1e9)
@@ -130,6 +136,8 @@ class Desk:
 
     async def unwind(self, reason: str) -> CycleState:
         """Bring what is held back to the start asset."""
+        if self._cycle.may_resume and self._cycle.state is not CycleState.UNWINDING:
+            self.note(UNWINDING, reason=reason)
         self._cycle.state = CycleState.UNWINDING
         self._cycle.reason = self._cycle.reason or reason
         unwinding = Unwinding(
@@ -145,7 +153,12 @@ class Desk:
     def note(self, what: str, **fields: object) -> None:
         """Write something about this cycle into the journal."""
         told = {name: str(value) for name, value in fields.items()}
+        self._cycle.notes[what] = told
         self._ports.write(CycleNoted(self._cycle.number, what, told), self._cycle.run)
+
+    def noted(self, what: str) -> Mapping[str, str] | None:
+        """Return the fields of the last note of this name."""
+        return self._cycle.notes.get(what)
 
 
 def _never() -> bool:

@@ -23,14 +23,16 @@ from arbitrade.models import (
     Opportunity,
     OrderRole,
     Severity,
+    TradingState,
 )
+from arbitrade.protocols.execution import Executor, Resumer, may_resume
 from arbitrade.records import CycleClosed, CycleNoted, CycleOpened
 from arbitrade.trading.machine.bookings import Bookings
 from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
 from arbitrade.trading.machine.decisions import Decisions
 from arbitrade.trading.machine.desk import Desk
 from arbitrade.trading.machine.gateway import Gateway
-from arbitrade.trading.machine.kernel import Process
+from arbitrade.trading.machine.kernel import Process, Wait
 from arbitrade.trading.machine.marks import Marks
 from arbitrade.trading.machine.ports import Ports
 from arbitrade.trading.machine.quoting import Quoting
@@ -77,11 +79,9 @@ class Machine:
 
     # ── beginnings ───────────────────────────────────────────────────────────────────────────────
 
-    def begin(
-        self, approved: Approved, limits: RiskLimits, reserves: Mapping[str, Decimal]
-    ) -> Cycle:
+    def begin(self, approved: Approved, limits: RiskLimits, executor: Executor) -> Cycle:
         """Open a cycle and let its executor run as far as it goes."""
-        state, executor = self.state, self._ports.executor()
+        state = self.state
         state.last_cycle += 1
         cycle = Cycle(
             state.last_cycle,
@@ -89,9 +89,10 @@ class Machine:
             approved,
             limits,
             state.now_ns,
-            dict(reserves),
+            dict(approved.plan.inputs(at_once=executor.needs_inventory)),
             executor=executor.name,
             needs_inventory=executor.needs_inventory,
+            may_resume=may_resume(executor),
         )
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
@@ -101,16 +102,42 @@ class Machine:
         return cycle
 
     def recover(self) -> None:
-        """Bring the cycles that a crash interrupted to their end."""
+        """Bring what a crash interrupted to its end, or let its executor go on with it."""
         interrupted, self.state.to_recover = self.state.to_recover, []
         for cycle in interrupted:
+            executor = self._ports.executor(cycle.approved.opportunity.detector)
             cycle.is_recovered = True
-            cycle.needs_inventory = self._ports.executor().needs_inventory
+            cycle.needs_inventory = executor.needs_inventory
             self.state.cycles[cycle.tag] = cycle
             for order in cycle.orders:
                 if not order.is_settled:
                     self.sending.look_up(order)
-            self._run(cycle, self._desk(cycle).unwind("recovered after a restart"))
+            desk = self._desk(cycle)
+            if (
+                executor.name == cycle.executor
+                and may_resume(executor)
+                and cycle.state is CycleState.OPEN
+            ):
+                cycle.may_resume = True
+                self._run(cycle, self._resumed(cycle, desk, executor))
+            else:
+                self._run(cycle, desk.unwind("recovered after a restart"))
+
+    async def _resumed(self, cycle: Cycle, desk: Desk, executor: Resumer) -> CycleState:
+        """Let an executor go on once what it had sent is known, and whether trading goes on too."""
+        await desk.settled(*cycle.orders)
+        # A run begins by reducing: an executor that leaves when it must would leave each time.
+        await Wait(lambda: self.state.trading_state is not TradingState.REDUCING)
+        plan = cycle.approved.plan
+        cycle.reserves = dict(plan.inputs(at_once=cycle.needs_inventory))
+        return await executor.resume(desk)
+
+    def leave(self, reason: str) -> None:
+        """Unwind, on an operator's word, what executors are only holding."""
+        for cycle in list(self.state.cycles.values()):
+            if cycle.is_at_rest and cycle.process is not None:
+                cycle.process.stop()
+                self._run(cycle, self._desk(cycle).unwind(reason))
 
     def flatten(self, asset: str, amount: Decimal, target: str, limits: RiskLimits) -> Cycle:
         """Bring an amount to `target` on an operator's word, as a cycle of its own."""
@@ -256,7 +283,9 @@ class Machine:
         )
 
     def _attribution(self, cycle: Cycle) -> Attribution | None:
-        if not cycle.approved.plan.quotes:
+        plan = cycle.approved.plan
+        if not isinstance(plan, CyclePlan) or not plan.quotes:
+            # What a basket was expected to bring is an estimate; nothing could be held against it.
             return None
         try:
             return attribute(self._marks.journey(cycle))

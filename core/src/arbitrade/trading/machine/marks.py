@@ -39,7 +39,7 @@ class Marks:
     def mark(self, cycle: Cycle, order: TrackedOrder, moment: str) -> None:
         """Note the side of the book an order takes from, as it is now; once for each moment."""
         intent = order.intent
-        if intent.role is not OrderRole.LEG or moment in order.moments:
+        if intent.role is not OrderRole.LEG or moment in order.moments or cycle.is_basket:
             return
         if not order.moments:
             order.amount = _input(cycle, order)

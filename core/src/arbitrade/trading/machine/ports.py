@@ -27,7 +27,7 @@ class Ports:
         halt: Engages the kill switch.
         instruments: As they are now.
         books: By symbol, as they are now.
-        executor: Who carries out the next cycle.
+        executor: Who carries out what a detector found, by the detector's name.
         venue_state: State of the venue's matching engine now.
         on_begin: Puts the machine where the run begins.
         on_plugin: Swaps a plugin, by name and state (`enabled`, `disabled`); returns whether that
@@ -42,7 +42,7 @@ class Ports:
     halt: Callable[[str], None]
     instruments: Callable[[], Instruments]
     books: Callable[[], Mapping[str, OrderBook]]
-    executor: Callable[[], Executor]
+    executor: Callable[[str], Executor]
     venue_state: Callable[[], VenueState] = lambda: VenueState.ONLINE
     on_begin: Callable[[RunBegan], None] = _nobody
     on_plugin: Callable[[str, str], bool] = lambda name, state: True

@@ -82,7 +82,21 @@ class Quoting:
                 amount -= (
                     max(ZERO, cycle.flows().get(asset, ZERO)) if asset != cycle.start else ZERO
                 )
+                if cycle.is_basket and asset == cycle.start:
+                    amount -= self._set_aside(cycle)
         return max(ZERO, amount)
+
+    def _set_aside(self, cycle: Cycle) -> Decimal:
+        """Return what buying back what a basket sold would cost now, in its start asset."""
+        total = ZERO
+        for asset, held in cycle.flows().items():
+            if asset == cycle.start or held > 0:
+                continue
+            rate = self._state.valuation.rate(cycle.start, asset)
+            # Without a book: what the sales brought.
+            sales = (order.received for order in cycle.orders if order.intent.spends == asset)
+            total += -held / rate * _ENOUGH if rate else sum(sales, ZERO)
+        return total
 
     def skip(self, symbol: str, side: Side) -> int:
         """Return lots at the front of a book that somebody of us is taking already."""
@@ -126,14 +140,12 @@ class Quoting:
     def _ways_out(
         self, cycle: Cycle, asset: str, amount: Decimal, cost: Decimal, cap: Decimal
     ) -> UnwindDecision:
-        plan = cycle.approved.plan
-        position = plan.assets.index(asset) if asset in plan.assets else None
         return ways_out(
             asset=asset,
             amount=amount,
             cost=cost,
             start=cycle.start,
-            remaining_legs=plan.legs[position:] if position else (),
+            remaining_legs=cycle.approved.plan.legs_from(asset),
             done_legs=done_legs(cycle),
             instruments=self._ports.instruments(),
             books=self._ports.books(),
@@ -192,8 +204,12 @@ class Quoting:
         return worth if worth is not None else ZERO
 
     def _cost_of(self, cycle: Cycle, asset: str, amount: Decimal) -> Decimal:
-        """Return the part of what is out that an asset stands for, by value."""
-        if asset in cycle.brought:
+        """Return the part of what is out that an asset stands for, by value.
+
+        What an operator brought, or a basket held, stands for what it is worth now: the cap is for
+        what getting out costs, not for what the market did meanwhile.
+        """
+        if asset in cycle.brought or cycle.is_basket:
             return amount * self._mid_rate(asset, cycle.start)
         valuation = self._state.valuation
         out = -min(ZERO, cycle.flows().get(cycle.start, ZERO))

@@ -31,7 +31,7 @@ from arbitrade.records import (
     decode,
     encode,
 )
-from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
+from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, UNWINDING, Cycle
 from arbitrade.trading.machine.events import RunBegan, RunEnding
 from arbitrade.trading.machine.orders import TrackedOrder, is_fill_of
 from arbitrade.trading.machine.state import MachineState
@@ -134,11 +134,14 @@ class Recovered:
             {},
             executor=opened.executor,
             is_recovered=True,
-            state=CycleState.UNWINDING,
+            notes=self._notes(run, number),
         )
+        if UNWINDING in cycle.notes:
+            cycle.state = CycleState.UNWINDING
         if opened.executor == OPERATOR:
             cycle.way_role = OrderRole.FLATTEN
-            cycle.brought = self._brought(run, number)
+            brought = cycle.notes.get(BROUGHT, {})
+            cycle.brought = {asset: Decimal(amount) for asset, amount in brought.items()}
         for order in self.orders.values():
             if (self.runs_of[order.client_id], order.intent.cycle) == (run, number):
                 order.owner = cycle
@@ -235,12 +238,10 @@ class Recovered:
                 if is_fill_of(execution, order.client_id):
                     order.on_report(_fill_of(order, execution, transaction))
 
-    def _brought(self, run: str, number: int) -> dict[str, Decimal]:
-        """Return what an operator's cycle was given to bring back."""
-        for _, record in self.history.get((run, number), ()):
-            if isinstance(record, CycleNoted) and record.what == BROUGHT:
-                return {asset: Decimal(amount) for asset, amount in record.fields.items()}
-        return {}
+    def _notes(self, run: str, number: int) -> dict[str, Mapping[str, str]]:
+        """Return the last note of each name about a cycle."""
+        records = (record for _, record in self.history.get((run, number), ()))
+        return {one.what: one.fields for one in records if isinstance(one, CycleNoted)}
 
     def _cycle_of(self, run: str, record: Record) -> tuple[str, int] | None:
         match record:

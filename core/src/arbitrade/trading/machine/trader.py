@@ -18,17 +18,19 @@ import structlog
 
 from arbitrade.config import Settings
 from arbitrade.errors import ArbitradeError, ConfigError
-from arbitrade.execution.walk import plan_cycle
+from arbitrade.execution.basket import plan_basket
+from arbitrade.execution.walk import Conditions, plan_cycle
 from arbitrade.models import (
     Alert,
     Approved,
-    CyclePlan,
     Opportunity,
+    Plan,
     Refused,
     Severity,
     TradingState,
 )
 from arbitrade.protocols import Executor, RiskRule
+from arbitrade.protocols.execution import takes
 from arbitrade.records import BalancesKept, LimitsChanged, Record
 from arbitrade.risk.blocked import refuse_blocked
 from arbitrade.risk.gate import RiskGate
@@ -154,7 +156,11 @@ class Trader:
         if plan.blocked is not None:
             self._refuse(opportunity, None, plan)
             return
-        self._begin(opportunity, plan)
+        executor = self._ports.executor(opportunity.detector)
+        if not takes(executor, plan):
+            self._refuse(opportunity, _refuse_executor(opportunity, executor))
+            return
+        self._begin(opportunity, plan, executor)
 
     def _plan(
         self,
@@ -163,23 +169,29 @@ class Trader:
         cap: str = "",
         *,
         is_affordable: bool = False,
-    ) -> CyclePlan:
-        quoting = self.machine.quoting
+    ) -> Plan:
+        """Return what an opportunity comes to: the one place that tells baskets from cycles."""
+        quoting, books, fees = self.machine.quoting, self._ports.books().get, self.state.fees
+        slippage_bps = self._settings.execution.slippage_bps
+        available = None if is_affordable else quoting.available
+        if opportunity.is_basket:
+            conditions = Conditions(fees, quoting.step_of, slippage_bps, quoting.skip, available)
+            return plan_basket(opportunity, books, amount, conditions, cap=cap)
         return plan_cycle(
             opportunity.key,
             opportunity.assets,
             opportunity.legs,
-            self._ports.books().get,
+            books,
             amount,
-            self.state.fees,
+            fees,
             instruments=self._ports.instruments(),
-            slippage_bps=self._settings.execution.slippage_bps,
+            slippage_bps=slippage_bps,
             cap=cap,
             skip=quoting.skip,
-            available=None if is_affordable else quoting.available,
+            available=available,
         )
 
-    def _begin(self, opportunity: Opportunity, plan: CyclePlan) -> None:
+    def _begin(self, opportunity: Opportunity, plan: Plan, executor: Executor) -> None:
         state, limits = self.state, self.limit_book
         approved = Approved(opportunity, plan, limits.version, state.now_ns)
         number = state.last_cycle + 1
@@ -188,12 +200,11 @@ class Trader:
             "approved",
             {"key": opportunity.key, "cycle": number, "spent": str(plan.spent)},
         )
-        reserves = _reserves(plan, self._ports.executor())
-        self.machine.begin(approved, limits.limits, reserves)
+        self.machine.begin(approved, limits.limits, executor)
         self.funnel.add(opportunity, "approved", state.now_ns, cycle=number)
 
     def _refuse(
-        self, opportunity: Opportunity, refused: Refused | None, plan: CyclePlan | None = None
+        self, opportunity: Opportunity, refused: Refused | None, plan: Plan | None = None
     ) -> None:
         outcome = "blocked" if refused is None else "refused"
         rule = "lots" if refused is None else refused.rule
@@ -211,7 +222,7 @@ class Trader:
         self.decisions.add(now_ns, "refused", {"key": opportunity.key, "rule": rule})
         self.funnel.add(opportunity, outcome, now_ns, refused=refused, also=also)
 
-    def _why_blocked(self, opportunity: Opportunity, plan: CyclePlan | None) -> Refused:
+    def _why_blocked(self, opportunity: Opportunity, plan: Plan | None) -> Refused:
         if plan is None:
             plan = self._plan(opportunity, opportunity.size)
         return refuse_blocked(
@@ -322,6 +333,8 @@ class Trader:
                 self._flatten(event)
             case "recover":
                 self.machine.recover()
+            case "leave":
+                self.machine.leave(event.arguments.get("reason", ""))
             case _:
                 log.warning("command.unknown", name=event.name)
 
@@ -412,13 +425,16 @@ class Trader:
         )
 
 
-def _reserves(plan: CyclePlan, executor: Executor) -> dict[str, Decimal]:
-    """Return what a cycle may spend by asset: of each leg where all go out at once."""
-    quotes = plan.quotes if executor.needs_inventory else plan.quotes[:1]
-    reserves: dict[str, Decimal] = {}
-    for asset, quote in zip(plan.assets, quotes, strict=False):
-        reserves[asset] = reserves.get(asset, ZERO) + quote.spent
-    return reserves
+def _refuse_executor(opportunity: Opportunity, executor: Executor) -> Refused:
+    kind = "basket" if opportunity.is_basket else "cycle"
+    return Refused(
+        opportunity,
+        "executor",
+        f"the executor {executor.name} carries out no {kind}; let detector {opportunity.detector} "
+        "name one that does by its `executor`, or choose another by execution.executor",
+        value=kind,
+        limit=f"what {executor.name} takes",
+    )
 
 
 def check_limits(book: LimitBook, values: Mapping[str, str]) -> None:

@@ -135,7 +135,7 @@ class TraderView:
     @property
     def symbols_in_use(self) -> Collection[str]:
         """Pairs of open cycles."""
-        return {symbol for cycle in self._state.cycles.values() for symbol in cycle.symbols}
+        return {symbol for cycle in self._state.cycles.values() for symbol in cycle.symbols_in_use}
 
     def is_open(self, key: str) -> bool:
         """Tell whether such a cycle is under way."""
@@ -143,7 +143,7 @@ class TraderView:
 
     @property
     def in_flight(self) -> Decimal:
-        """Planned input of open cycles."""
+        """Planned input of open cycles and baskets."""
         total = ZERO
         for cycle in self._state.cycles.values():
             total += self._worth(cycle.start, cycle.approved.plan.spent)
@@ -153,11 +153,7 @@ class TraderView:
         """Return what open cycles hold or may come to hold of an asset."""
         total = ZERO
         for cycle in self._state.cycles.values():
-            amounts = [cycle.flows().get(asset, ZERO)]
-            plan = cycle.approved.plan
-            if asset in plan.assets[1:]:
-                amounts.append(plan.quotes[plan.assets.index(asset) - 1].received)
-            total += max(ZERO, self._worth(asset, max(amounts)))
+            total += max(ZERO, self._worth(asset, cycle.exposed(asset)))
         return total
 
     def _worth(self, asset: str, amount: Decimal) -> Decimal:

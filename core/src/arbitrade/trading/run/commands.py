@@ -85,11 +85,16 @@ class Commands:
 
     async def _flatten(self, actor: str, arguments: dict[str, str]) -> Answer:
         parts, state = self._parts, self._parts.rig.state
-        if state.cycles or state.to_recover:
+        is_moving = any(not cycle.is_at_rest for cycle in state.cycles.values())
+        if is_moving or state.to_recover:
             return Answer(False, "cycles are under way; halt first, then flatten when they ended")
         cap = arguments.setdefault("loss_cap", str(parts.settings.execution.flatten_loss_cap))
         if not re.fullmatch(r"\d+(\.\d+)?", cap):
             raise UsageError(f"flatten: loss cap {cap!r} is no amount; write 25")
+        if state.cycles:
+            # Baskets that are only held: an operator's word goes before their executor's.
+            parts.shell.tell(Commanded("leave", actor, {"reason": f"flatten by {actor}"}))
+            await until(lambda: not state.cycles)
         sold, held = await self._flatten_each(actor, arguments)
         left = {a: f"{v:f}" for a, v in state.ledger.balances().items() if v}
         message = f"brought back: {', '.join(sold) or 'nothing'}"

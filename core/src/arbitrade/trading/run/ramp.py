@@ -6,7 +6,7 @@ from decimal import Decimal
 import attrs
 
 from arbitrade.config.trading import LiveSettings
-from arbitrade.models import CycleState, Instruments, Opportunity, OrderRole, Refused
+from arbitrade.models import CycleState, Instruments, Opportunity, OrderRole, Plan, Refused
 from arbitrade.protocols import RiskView
 from arbitrade.protocols.execution import CycleDesk, Executor
 from arbitrade.risk.blocked import smallest_input
@@ -23,6 +23,10 @@ class RehearsalExecutor:
 
     name: str = REHEARSAL
     needs_inventory: bool = False
+
+    def takes(self, plan: Plan) -> bool:
+        """Return True: whatever is planned can be checked."""
+        return True
 
     async def execute(self, desk: CycleDesk) -> CycleState:
         """Send each leg to be checked only."""

@@ -3,7 +3,7 @@
 Live, paper and replay differ in the clock, the feed and the hands; all of that is handed in.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import attrs
 import structlog
@@ -16,7 +16,14 @@ from arbitrade.errors import ConfigError, PluginError
 from arbitrade.models import Alert, CycleState, Instruments, VenueState
 from arbitrade.plugins import PluginRegistry, PluginToggled
 from arbitrade.pricing import FeeSchedule
-from arbitrade.protocols import Clock, CycleWatcher, Detector, PairWatcher, Venue
+from arbitrade.protocols import (
+    BringsExecutor,
+    Clock,
+    CycleWatcher,
+    Detector,
+    PairWatcher,
+    Venue,
+)
 from arbitrade.protocols.execution import Executor
 from arbitrade.records import CycleClosed, Record
 from arbitrade.risk.limits import LimitBook
@@ -127,6 +134,8 @@ class Rig:
             must_reconcile=hands.must_reconcile,
         )
         self.machine = self.trader.machine
+        self._executors: dict[str, Executor] = {}
+        """Those that detectors bring, by the detectors' names."""
         self._real_executor = registry.make_executor(settings, settings.execution.executor)
         self.ramp = Ramp(
             settings.live,
@@ -200,9 +209,25 @@ class Rig:
 
     # ── the way to full size ─────────────────────────────────────────────────────────────────────
 
-    def _executor(self) -> Executor:
-        real = self._real_executor
+    def _executor(self, detector: str) -> Executor:
+        real = self._executors.get(detector, self._real_executor)
         return self.ramp.executor(real) if self._hands.is_real else real
+
+    def _ask_executors(self, detectors: Iterable[Detector]) -> None:
+        """Have the executors made that detectors bring.
+
+        Raises:
+            PluginError: Nobody makes one.
+        """
+        for detector in detectors:
+            if not isinstance(detector, BringsExecutor):
+                continue
+            try:
+                made = self._registry.make_executor(self._settings, detector.executor)
+            except PluginError as error:
+                said = f"detector {detector.name} brings an executor, but {error}"
+                raise PluginError(said) from error
+            self._executors[detector.name] = made
 
     def _climb(self, recovered: Recovered) -> None:
         """Go on where earlier runs came to on the way to full size."""
@@ -238,7 +263,9 @@ class Rig:
 
     def _make_detectors(self, instruments: Instruments) -> Sequence[Detector]:
         self._use_rules(instruments)
-        return self._registry.detectors(self._settings, instruments)
+        detectors = self._registry.detectors(self._settings, instruments)
+        self._ask_executors(detectors)
+        return detectors
 
     def _use_rules(self, instruments: Instruments) -> None:
         rules = list(self._registry.risk_rules(self._settings, instruments, self.trader.view))
@@ -264,7 +291,9 @@ class Rig:
         dropped = set(toggled.contributed.get("detectors", ()))
         kept = [detector for detector in self.engine.detectors if detector.name not in dropped]
         if toggled.is_enabled:
-            kept += self._registry.detectors(self._settings, instruments, only=toggled.name)
+            added = self._registry.detectors(self._settings, instruments, only=toggled.name)
+            self._ask_executors(added)
+            kept += added
         self.engine.swap_detectors(kept)
         self._use_rules(instruments)
 

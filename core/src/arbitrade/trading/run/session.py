@@ -25,6 +25,7 @@ from arbitrade.process.tasks import first_of, guarded, stopped_or_after, until
 from arbitrade.protocols import Service, Venue
 from arbitrade.records import RunEnded, RunStarted
 from arbitrade.store.tables import rows_by_table
+from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.events import Commanded, RunEnding
 from arbitrade.trading.machine.recovery import Recovered, run_began
 from arbitrade.trading.run import status
@@ -275,7 +276,8 @@ class TradingSession:
         if interrupted:
             told = f"{len(interrupted)} were open"
             parts.outlet.audited("arbitrade", "recover", "cycles", told)
-            await until(lambda: not interrupted & set(state.cycles))
+            # What an executor goes on holding is not waited for.
+            await until(lambda: not interrupted & {c.tag for c in self._moving()})
         self._check_arming()
         # PERF: what is here stays; without this, a collection walks all of it, for milliseconds.
         gc.collect()
@@ -311,15 +313,15 @@ class TradingSession:
 
     async def _wind_down(self) -> None:
         """Begin nothing, and let what is under way come to its end within the grace period."""
-        parts, state = self.parts, self.parts.rig.state
+        parts = self.parts
         parts.outlet.is_trading = False
         parts.shell.tell(Commanded("reduce", "arbitrade", {"reason": _STOPPING}))
         parts.outlet.audited("arbitrade", "stop", parts.command, self._stop_reason)
         grace_ns = round(parts.settings.execution.shutdown_grace_s * 1e9)
         until_ns = parts.clock.real_ns() + grace_ns
-        while state.cycles and not self._hurry.is_set():
+        while self._moving() and not self._hurry.is_set():
             if parts.clock.real_ns() > until_ns:
-                left = ", ".join(str(cycle.number) for cycle in state.cycles.values())
+                left = ", ".join(str(cycle.number) for cycle in self._moving())
                 parts.outlet.alert(
                     Alert(
                         Severity.ERROR,
@@ -329,8 +331,16 @@ class TradingSession:
                 )
                 return
             await asyncio.sleep(0.01)
+        held = [cycle.number for cycle in parts.rig.state.cycles.values() if cycle.is_at_rest]
+        if held:
+            # The next run finds them in the journal, and their executor goes on with them.
+            log.warning("run.held_over", cycles=held)
         if parts.hands.venue_account is not None and not self._hurry.is_set():
             await self._last_reconciliation()
+
+    def _moving(self) -> list[Cycle]:
+        """Return what is under way and is not only held, to be gone on with by a later run."""
+        return [c for c in self.parts.rig.state.cycles.values() if not c.is_at_rest]
 
     async def _last_reconciliation(self) -> None:
         """Compare balances once more, so that the report is about the end."""
