@@ -103,7 +103,7 @@ class TrialTicket:
 
     @property
     def client_id(self) -> str:
-        """Ours."""
+        """Our id for it, as a real desk gives one."""
         return self._ended.client_id
 
     @property
@@ -118,17 +118,17 @@ class TrialTicket:
 
     @property
     def spent(self) -> Decimal:
-        """Nothing so far."""
+        """What went out of the asset that goes in; nothing until it was waited for."""
         return self._ended.spent if self.is_settled else Decimal(0)
 
     @property
     def received(self) -> Decimal:
-        """Nothing so far."""
+        """What came of the asset that comes out; nothing until it was waited for."""
         return self._ended.received if self.is_settled else Decimal(0)
 
     @property
     def rejection(self) -> str:
-        """Empty so far."""
+        """Why it was refused; empty until it was waited for."""
         return self._ended.rejection if self.is_settled else ""
 
 

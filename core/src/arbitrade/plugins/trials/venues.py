@@ -121,7 +121,7 @@ class _Nobody:
         return None
 
     def on_sent(self, connection: int, frame: bytes) -> None:
-        """Take nothing."""
+        """Let a request of the feed's go by."""
 
     def on_event(self, connection: int, event: MarketEvent) -> None:
-        """Take nothing."""
+        """Let an event of the feed's go by."""
