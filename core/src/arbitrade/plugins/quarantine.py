@@ -121,7 +121,10 @@ class Quarantine:
 
     def report(self, role: str, name: str, error: BaseException, source: object) -> None:
         """Take a fault; satisfies `OnFault`."""
-        fault = fault_of(self._registry, self.culprits, role, name, error, source)
+        self.take(fault_of(self._registry, self.culprits, role, name, error, source))
+
+    def take(self, fault: Fault) -> None:
+        """Count a fault, tell of it, and speak the verdict when the budget is spent."""
         self.counts[fault.plugin] += 1
         first = (fault.subject, fault.kind)
         is_first = first not in self._told

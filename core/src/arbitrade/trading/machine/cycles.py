@@ -55,6 +55,8 @@ class Cycle:
     brought: dict[str, Decimal] = attrs.field(factory=dict)
     """What it was given to bring back, by an operator; no fill of its own."""
     way_role: OrderRole = OrderRole.UNWIND
+    deadline_ns: int | None = None
+    """When its executor must have ended it; None once core carries it."""
 
     @property
     def tag(self) -> str:

@@ -12,8 +12,10 @@ import structlog
 
 from arbitrade.accounting.attribution import attribute
 from arbitrade.accounting.portfolio import OPERATOR_KEY
+from arbitrade.calls import Call, PluginInterruptedError
 from arbitrade.config import Settings
 from arbitrade.config.risk import RiskLimits
+from arbitrade.errors import NonsenseError
 from arbitrade.models import (
     Alert,
     Approved,
@@ -24,6 +26,7 @@ from arbitrade.models import (
     OrderRole,
     Severity,
 )
+from arbitrade.protocols.execution import Executor
 from arbitrade.records import CycleClosed, CycleNoted, CycleOpened
 from arbitrade.trading.machine.bookings import Bookings
 from arbitrade.trading.machine.cycles import BROUGHT, OPERATOR, Cycle
@@ -63,6 +66,7 @@ class Machine:
         execution = settings.execution
         self._ports = ports
         self._execution = execution
+        self._cycle_budget_s = settings.plugins.cycle_budget_s
         self._reference_asset = settings.risk.reference_asset
         self._decisions = decisions
         self.state = state
@@ -95,7 +99,7 @@ class Machine:
         )
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
-        self._run(cycle, executor.execute(self._desk(cycle)))
+        self._execute(cycle, executor)
         # After the first orders left: the books are the same, and nobody waits for it.
         self._marks.keep_books(cycle, "decision")
         return cycle
@@ -145,9 +149,21 @@ class Machine:
 
     def step(self) -> None:
         """Let every cycle run on that can; call after each event."""
+        now_ns = self.state.now_ns
         for cycle in list(self.state.cycles.values()):
             if cycle.process is not None:
-                cycle.process.step(self.state.now_ns)
+                cycle.process.step(now_ns)
+            if cycle.deadline_ns is not None and not cycle.state.is_final:
+                self._check_deadline(cycle, now_ns)
+
+    def _check_deadline(self, cycle: Cycle, now_ns: int) -> None:
+        """Take a cycle over that its executor doesn't end; one it has core unwind goes on."""
+        assert cycle.deadline_ns is not None
+        if now_ns < cycle.deadline_ns or cycle.state is CycleState.UNWINDING:
+            return
+        why = f"the cycle wasn't ended within plugins.cycle_budget_s ({self._cycle_budget_s} s)"
+        self._blame(cycle, self._ports.executor(), PluginInterruptedError(why))
+        self.take_over(cycle, f"{cycle.executor}: {why}")
 
     def next_timer_ns(self) -> int | None:
         """Return when `step` is due next by time alone."""
@@ -159,17 +175,54 @@ class Machine:
             and cycle.process.wait.until_ns is not None
         ]
         timer = self.state.timers.next_ns
-        return min([*waits, *([] if timer is None else [timer])], default=None)
+        deadlines = [
+            cycle.deadline_ns
+            for cycle in self.state.cycles.values()
+            if cycle.deadline_ns is not None and cycle.state is not CycleState.UNWINDING
+        ]
+        due = [*waits, *deadlines, *([] if timer is None else [timer])]
+        return min(due, default=None)
 
     def _desk(self, cycle: Cycle) -> Desk:
         return Desk(cycle, self.state, self._ports, self._execution, self.quoting, self.sending)
 
+    def _execute(self, cycle: Cycle, executor: Executor) -> None:
+        """Let an executor carry a cycle; what it does wrong is its own fault, and core unwinds."""
+
+        def on_end(state: object, error: BaseException | None) -> None:
+            if error is None and not isinstance(state, CycleState):
+                error = NonsenseError(f"execute returned {state!r:.100}, not a CycleState")
+            if error is not None:
+                self._blame(cycle, executor, error)
+            self._on_end(cycle, state if isinstance(state, CycleState) else None, error)
+
+        cycle.deadline_ns = self.state.now_ns + self._cycle_budget_s * 1_000_000_000
+        coroutine = executor.execute(self._desk(cycle))
+        call = Call("executors", cycle.executor)
+        cycle.process = Process(coroutine, on_end, self._ports.calls, call)
+        cycle.process.step(self.state.now_ns)
+
+    def _blame(self, cycle: Cycle, executor: Executor, error: BaseException) -> None:
+        self._ports.on_fault("executors", cycle.executor, error, type(executor).execute)
+
     def _run(self, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState]) -> None:
-        def on_end(state: CycleState | None, error: Exception | None) -> None:
+        """Carry a cycle ourselves."""
+
+        def on_end(state: CycleState | None, error: BaseException | None) -> None:
             self._on_end(cycle, state, error)
 
+        cycle.deadline_ns = None
         cycle.process = Process(coroutine, on_end)
         cycle.process.step(self.state.now_ns)
+
+    def take_over(self, cycle: Cycle, reason: str) -> None:
+        """Carry a cycle to its end in its executor's place."""
+        is_ours = cycle.deadline_ns is None or cycle.state is CycleState.UNWINDING
+        if is_ours or cycle.process is None:
+            return
+        cycle.process.stop()
+        cycle.reason = reason
+        self._run(cycle, self._desk(cycle).unwind(reason))
 
     def _note(self, cycle: Cycle, what: str, fields: Mapping[str, object]) -> None:
         told = {name: str(value) for name, value in fields.items()}
@@ -177,7 +230,7 @@ class Machine:
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_end(self, cycle: Cycle, state: CycleState | None, error: Exception | None) -> None:
+    def _on_end(self, cycle: Cycle, state: CycleState | None, error: BaseException | None) -> None:
         """Close a cycle; one whose executor raised, or left something behind, is unwound first."""
         if error is not None:
             log.error("cycle.executor_failed", cycle=cycle.number, error=repr(error))

@@ -18,6 +18,7 @@ import structlog
 from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import Answer, BotState, Command, Status
 from arbitrade.book import BookState
+from arbitrade.calls import Calls
 from arbitrade.config import Settings
 from arbitrade.config.digest import settings_of
 from arbitrade.control.kill_switch import Halt
@@ -26,7 +27,7 @@ from arbitrade.errors import ArbitradeError, ConfigError
 from arbitrade.models import Alert, Mode, Severity
 from arbitrade.plain_json import canonical
 from arbitrade.plugins import PluginRegistry
-from arbitrade.process.tasks import first_of, guarded, stopped_or_after, until
+from arbitrade.process.tasks import first_of, stopped_or_after, until
 from arbitrade.process.watchdog import Watchdog
 from arbitrade.protocols import Service, Venue
 from arbitrade.records import RunEnded, RunStarted
@@ -51,6 +52,7 @@ from arbitrade.trading.run.parts import Parts
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade.trading.run.shell import BufferShell, Shell
 from arbitrade.trading.run.tape import Tape
+from arbitrade.trading.run.warden import Warden
 from arbitrade.trading.run.watches import Watches
 
 log = structlog.stdlib.get_logger(__name__)
@@ -107,7 +109,12 @@ class TradingSession:
         if hands.venue_account is not None:
             account = hands.venue_account.name
         run_id = str(uuid.uuid4())
-        alerts = Alerts(registry.alert_sinks(settings))
+        calls = Calls()
+        alerts = Alerts(
+            registry.alert_sinks(settings),
+            calls=calls,
+            on_fault=lambda *fault: warden.report(*fault),
+        )
         ground = Ground(
             settings,
             registry.migrations(),
@@ -137,6 +144,16 @@ class TradingSession:
             outlet.on_tape_failed,
         )
         shell = (Shell if record else BufferShell)(clock, tape, outlet)
+        warden = Warden(
+            settings,
+            registry,
+            calls,
+            alerts,
+            outlet,
+            shell,
+            ground.kill.path,
+            ground.kill.poll,
+        )
         feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
         rig = Rig(
             settings,
@@ -146,7 +163,13 @@ class TradingSession:
             run_id=run_id,
             clock=clock,
             effects=Effects(
-                outlet.write, outlet.alert, outlet.halt, shell.decided, self._reconciled.set
+                outlet.write,
+                outlet.alert,
+                outlet.halt,
+                shell.decided,
+                self._reconciled.set,
+                warden.report,
+                calls,
             ),
             outside=Outside(
                 ground.journal,
@@ -178,7 +201,8 @@ class TradingSession:
             shell=shell,
             feed=feed,
             rig=rig,
-            watchdog=Watchdog(on_stall=outlet.on_stall),
+            warden=warden,
+            watchdog=Watchdog(on_stall=warden.on_stall, look=warden.look, look_s=warden.look_s),
             control=ControlServer(self, ground.folder, account),
         )
         self._watches = Watches(self.parts, self.is_ready_to_trade)
@@ -255,6 +279,7 @@ class TradingSession:
             parts.outlet.close()
             parts.tape.close()
             await parts.ground.close()
+            parts.warden.close()
             parts.rig.close()
 
     async def _run(
@@ -277,7 +302,7 @@ class TradingSession:
                     start(parts.alerts.run(), name="alerts"),
                     start(ground.writer.run(), name="journal to database"),
                     start(ground.look_after_history(), name="history"),
-                    *(start(guarded(one), name=f"service {one.name}") for one in beside),
+                    *(parts.warden.serve(group, one) for one in beside),
                 ]
                 if ground.database_lock is not None:
                     aside.append(start(ground.database_lock.run(), name="database lock"))
@@ -378,9 +403,7 @@ class TradingSession:
             log.info("trading.active", mode=parts.hands.mode, account=parts.account)
 
     def _check_arming(self) -> None:
-        if not self.parts.hands.is_real:
-            return
-        missing = self.parts.rig.trader.gate.missing(self.parts.settings.live.required_rules)
+        missing = self.parts.rig.missing_rules()
         if missing:
             raise ConfigError(
                 f"live.required_rules: {', '.join(missing)} not there, so live trading is not "
