@@ -41,6 +41,7 @@ type OnFault = Callable[[str, str, BaseException, object], None]
 raised or why its answer is none, and the method that did.  May raise to stop everything."""
 
 _UNDISTURBED_S = 0.1
+_LAST_S = 0.2
 _IDLE, _ARMING, _SENT = range(3)
 _CORE = str(Path(__file__).parent)
 _GUARDS: set[types.CodeType] = set()
@@ -167,12 +168,41 @@ async def awaited[R](
 ) -> R:
     """Await a plugin's coroutine, each of its steps a guarded call.
 
-    Cancelled, it may take `grace_s` to clean up; one that goes on after that is left.
+    Cancelled, it may take `grace_s` to clean up; one that goes on after that is left, so whoever
+    cancels us never waits longer.
 
     Raises:
-        PluginInterruptedError: A step of it was interrupted, or it went on after it was cancelled.
+        PluginInterruptedError: A step of it was interrupted.
+        RuntimeError: It wanted the process to exit.
     """
-    return await _steps(calls, call, coroutine, grace_s)
+    is_left: list[bool] = []
+    # A task of its own: when a task awaits another one, cancelling it cancels that one, which may
+    # think nothing of it.
+    task = asyncio.create_task(_run(calls, call, coroutine, is_left), name=f"{call.role} step")
+    task.add_done_callback(_look_at)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=grace_s)
+        if not task.done():
+            is_left.append(True)
+            task.cancel()
+            await asyncio.wait({task}, timeout=_LAST_S)
+        raise
+    return task.result()
+
+
+async def _run[R](
+    calls: Calls, call: Call, coroutine: Coroutine[Any, Any, R], is_left: list[bool]
+) -> R:
+    return await _steps(calls, call, coroutine, is_left)
+
+
+def _look_at(task: "asyncio.Task[Any]") -> None:
+    """Take note of an error, so that nobody complains that it was never looked at."""
+    if not task.cancelled():
+        task.exception()
 
 
 @guard
@@ -188,12 +218,10 @@ def _step(
 
 @types.coroutine
 def _steps[R](
-    calls: Calls, call: Call, coroutine: Coroutine[Any, Any, R], grace_s: float
+    calls: Calls, call: Call, coroutine: Coroutine[Any, Any, R], is_left: list[bool]
 ) -> Generator[Any, Any, R]:
     value: Any = None
     error: BaseException | None = None
-    again: asyncio.TimerHandle | None = None
-    ends_at: float | None = None
     try:
         while True:
             try:
@@ -201,23 +229,16 @@ def _steps[R](
             except StopIteration as end:
                 result: R = end.value
                 return result
+            except SystemExit as exits:
+                # An event loop would pass it on to whoever runs it.
+                raise RuntimeError(f"SystemExit: {exits}") from exits
             try:
                 value, error = (yield future), None
-            except asyncio.CancelledError as cancelled:
-                loop, task = asyncio.get_running_loop(), asyncio.current_task()
-                assert task is not None
-                if ends_at is None:
-                    ends_at = loop.time() + grace_s
-                    again = loop.call_later(grace_s, task.cancel)
-                elif loop.time() >= ends_at:
-                    task.uncancel()  # ours; whoever waits for the task counts his own
-                    raise PluginInterruptedError("it went on after it was cancelled") from None
-                value, error = None, cancelled
             except BaseException as raised:
+                if is_left:
+                    raise
                 value, error = None, raised
     finally:
-        if again is not None:
-            again.cancel()
         # Over already, as a rule; else what it does about being closed is not waited for.
         with suppress(BaseException):
             _close(calls, call, coroutine)

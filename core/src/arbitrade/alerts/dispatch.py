@@ -121,7 +121,7 @@ class Alerts:
                 async with asyncio.timeout(self._timeout_s):
                     await awaited(self._calls, call, line.sink.send(alert))
                 self.sent += 1
-            except (Exception, PluginInterruptedError, SystemExit) as error:
+            except (Exception, PluginInterruptedError) as error:
                 # Whatever a sink raises: an alert must never end what it is about.
                 self.failed += 1
                 log.warning("alert.failed", title=alert.title, error=_reason(error))

@@ -43,7 +43,7 @@ async def guarded(
     except ArbitradeError as error:
         # Says what to do; a traceback would only hide that.
         log.error("service.failed", service=name, error=str(error))  # noqa: TRY400
-    except (Exception, PluginInterruptedError, SystemExit) as error:
+    except (Exception, PluginInterruptedError) as error:
         log.exception("service.failed", service=name, error=str(error))
         on_fault("services", name, error, type(service).run)
 
