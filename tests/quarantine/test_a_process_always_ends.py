@@ -21,6 +21,7 @@ from arbitrade.process.ending import EXIT_HELD
 from arbitrade_kraken.simulator.running import running_simulator
 
 PATIENCE_S = 90.0
+RECORDING = Path(__file__).parents[1] / "data" / "btcusd-d10-20230730.jsonl"
 HELD = r"plugin\.holds_the_loop.*arbitrade_harm\.py:\d+"
 
 type Install = Callable[[str], Path]
@@ -188,3 +189,29 @@ async def test_the_kill_switch_is_seen_while_a_plugin_holds_everything_and_heede
     await bot.until_said(r"kill_switch\.engaged")
     bot.process.send_signal(signal.SIGTERM)
     assert await bot.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [("1 / 0", "raised"), ('return made(book, edge_bps=Decimal("NaN"))', "lied")],
+)
+async def test_detect_ends_and_names_plugin_object_file_and_line(
+    tmp_path: Path, site: Path, install: Install, body: str, kind: str
+) -> None:
+    install(harm.detector(body))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "arbitrade", "detect", str(RECORDING)),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        output, _ = await process.communicate()
+    said = output.decode()
+    assert process.returncode == 1
+    assert re.search(rf"harm: detector harm {kind} at arbitrade_harm\.py:\d+: ", said)
+    assert "arbitrade plugins disable harm" in said
+    assert "Traceback" not in said

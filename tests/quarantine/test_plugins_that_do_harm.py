@@ -11,6 +11,7 @@ from runs import traded, until
 
 from arbitrade.api import Command
 from arbitrade.config import Secret
+from arbitrade.errors import ConfigError
 from arbitrade.journal import read_journal
 from arbitrade.models import Alert, Mode, Severity, TradingState
 from arbitrade.plugins import discover
@@ -119,6 +120,8 @@ async def test_a_detector_that_raises_now_and_then_is_put_aside_and_the_run_repl
         'return made(book, assets=("DOGE", "USD"))',
         "return made(book, detector='triangular')",
         "return [42]",
+        'return made(book, size=Decimal("1E+999999"))',
+        'return made(book, legs=(Leg(book.symbol, "buy"), Leg(book.symbol, "sell")))',
     ],
 )
 async def test_a_detector_that_lies_is_put_aside_and_nothing_of_it_is_traded(
@@ -175,6 +178,33 @@ async def test_live_trading_halts_when_a_rule_it_must_have_is_put_aside(
     assert report.state.orders == 0
     assert "live.required_rules wants harm" in report.state.halt_reason
     assert report.state.plugins["harm"].startswith("quarantined")
+
+
+async def test_live_trading_is_not_armed_without_a_rule_it_must_have(
+    tmp_path: Path, dsn: Secret
+) -> None:
+    """F50."""
+    run = Run(tmp_path, dsn, Mode.LIVE)
+    with pytest.raises(ConfigError, match=r"live\.required_rules: harm not there"):
+        await run.trade(lambda session: False, None, live={"required_rules": ["harm"]})
+
+
+async def test_the_plugin_of_a_rule_that_live_trading_must_have_cant_be_disabled(
+    tmp_path: Path, dsn: Secret, install: Install
+) -> None:
+    install(harm.rule())
+    run, answers = Run(tmp_path, dsn, Mode.LIVE), []
+
+    async def disable(session: TradingSession) -> None:
+        arguments = {"name": "harm", "state": "disabled"}
+        answers.append(await session.command(Command("plugin", "operator", arguments)))
+
+    report = await run.trade(
+        lambda session: bool(answers), disable, live={"required_rules": ["harm"]}
+    )
+    assert not answers[0].is_done
+    assert "live.required_rules: harm" in answers[0].message
+    assert report.state.plugins["harm"] == "enabled"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ A NaN would end whatever compares it first, a float would be money that never wa
 from decimal import Decimal
 
 from arbitrade.errors import NonsenseError
-from arbitrade.models import Dust, Instruments, Opportunity, PlannedOrder, Side
-from arbitrade.plugins.trials.values import opportunity_problems
+from arbitrade.models import Dust, Instruments, Leg, Opportunity, PlannedOrder, Side
+from arbitrade.plugins.trials.values import LARGEST, SMALLEST, opportunity_problems
 
 _ZERO = Decimal(0)
 
@@ -22,10 +22,10 @@ def check_sound(found: object, detector: str, instruments: Instruments | None) -
         if _is_sound(found, detector, instruments):
             assert isinstance(found, Opportunity)
             return found
-    except Exception:
+        problems = list(opportunity_problems(found, detector, instruments))
+    except Exception as error:
         # Whatever its parts do when they are looked at, it is not what it should be.
-        raise NonsenseError(f"reported {found!r:.100}, which can't be looked at") from None
-    problems = list(opportunity_problems(found, detector, instruments))
+        raise NonsenseError(f"reported what can't be looked at: {error!r:.100}") from None
     if not problems:
         assert isinstance(found, Opportunity)
         return found
@@ -52,7 +52,11 @@ def _is_sound(found: object, detector: str, instruments: Instruments | None) -> 
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) is Decimal and value.is_finite()
+    return (
+        type(value) is Decimal
+        and value.is_finite()
+        and (SMALLEST <= value.adjusted() <= LARGEST or not value)
+    )
 
 
 def _are_joined(found: Opportunity, instruments: Instruments | None) -> bool:
@@ -64,7 +68,7 @@ def _are_joined(found: Opportunity, instruments: Instruments | None) -> bool:
         return False
     holds = assets[0]
     for at, leg in enumerate(legs, 1):
-        pair = instruments.get(leg.symbol)
+        pair = instruments.get(leg.symbol) if type(leg) is Leg else None
         if pair is None or holds != assets[at - 1]:
             return False
         spends, holds = (pair.quote, pair.base) if leg.side is Side.BUY else (pair.base, pair.quote)

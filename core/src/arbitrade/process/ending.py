@@ -64,6 +64,7 @@ class Ending:
         self._is_answered = True
         self._asked_s: float | None = None
         self._hurried_s: float | None = None
+        self._thread = threading.Thread(target=self._watch, name="ending", daemon=True)
 
     def begin(self, seconds: float | None = None) -> None:
         """Take signals from now on, and expect the end after `seconds`."""
@@ -75,7 +76,7 @@ class Ending:
             # moment a signal comes, also while the main thread is deep in a call.
             self._before = {number: signal.signal(number, _nothing) for number in _SIGNALS}
             self._old_fd = signal.set_wakeup_fd(self._inlet.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, name="ending", daemon=True).start()
+        self._thread.start()
 
     def over(self) -> None:
         """Give the signals back; what is left of the process has `hurry_s` to end."""
@@ -87,12 +88,17 @@ class Ending:
             self._before = {}
 
     def end(self) -> None:
-        """Watch no more."""
+        """Watch no more; after `over`."""
         self._ended.set()
+        self._thread.join()
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────
 
     def _watch(self) -> None:
+        with self._inlet, self._outlet:
+            self._watch_until_ended()
+
+    def _watch_until_ended(self) -> None:
         while not self._ended.is_set():
             readable, _, _ = select.select([self._outlet], [], [], _TICK_S)
             if readable:
