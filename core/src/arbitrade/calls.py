@@ -40,6 +40,10 @@ type OnFault = Callable[[str, str, BaseException, object], None]
 """Told the role (`detectors`, `risk_rules`, …) and the name of an object that failed, what it
 raised or why its answer is none, and the method that did.  May raise to stop everything."""
 
+REST_S = 1.0
+"""What was interrupted on the hot path isn't asked again for so long: in a burst of frames it would
+hold everything up once for each, and nothing else would have its turn."""
+
 _UNDISTURBED_S = 0.1
 _LAST_S = 0.2
 _IDLE, _ARMING, _SENT = range(3)

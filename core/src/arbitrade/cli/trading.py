@@ -31,7 +31,7 @@ async def trade(
     from arbitrade.trading.run.last_words import say_last_words
 
     parts = session.parts
-    ending = Ending(session.stop, parts.warden.holder, lambda: say_last_words(parts))
+    ending = Ending(session.stop, parts.warden.suspect, lambda: say_last_words(parts))
     ending.begin(seconds)
     try:
         return await _shown(session, registry, settings, seconds=seconds, is_quiet=is_quiet)

@@ -203,6 +203,8 @@ class CompiledEngine(Engine):
     @guard
     def _ask_live(self, detector: CompiledDetector, book: OrderBook) -> Iterable[Opportunity]:
         calls = self._calls
+        if self._resting and self._rests(detector):
+            return ()
         try:
             calls.call = ASKED
             calls.count += 1

@@ -41,7 +41,7 @@ class Overseer:
         now = self._now_s()
         late_s, self._looked_s = now - self._looked_s, now
         seen = self._calls.call, self._calls.count
-        if seen[0] is None or seen != self._seen or late_s > self._budget_s:
+        if seen[0] is None or seen != self._seen or late_s > max(1.0, 2 * self._budget_s):
             # A look that came late itself: the whole process stood still, which is nobody's fault.
             self._begin_anew(seen, now)
             return

@@ -32,7 +32,7 @@ class Ending:
 
     Args:
         stop: Called on the loop, once for each signal.
-        holder: Says who holds the loop, for the last line; empty if nobody knows.
+        holder: Says who holds the loop, or did last, for the last line; empty if nobody knows.
         last_words: Writes what can still be written; called from a thread, given a second.
         grace_s: So long the loop may be held up once an end was asked for.
         hurry_s: So long everything may take after a second signal, or after `over`.

@@ -5,13 +5,14 @@ it is never left out by itself.  Whoever runs the gate hears of each failure and
 rule's plugin goes; a required rule that is gone keeps live trading from being armed.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import attrs
 
-from arbitrade.calls import Call, Calls, guard
+from arbitrade.calls import REST_S, Call, Calls, PluginInterruptedError, guard
 from arbitrade.errors import NonsenseError, PluginError
 from arbitrade.models import Flip, Opportunity, Refused
 from arbitrade.protocols.risk import RiskRule, SizeRule
@@ -69,6 +70,7 @@ class RiskGate:
         self._rules: tuple[tuple[str, RiskRule], ...] = ()
         self._asked: tuple[tuple[str, _Check, _MaximumInput | None], ...] = ()
         self._failures: Counter[str] = Counter()
+        self._resting: dict[str, float] = {}
         self.swap(rules)
 
     # ── rules ────────────────────────────────────────────────────────────────────────────────────
@@ -130,6 +132,10 @@ class RiskGate:
         # PERF: one `try` around the loop and bound methods; a call for each rule costs 3 µs more.
         smallest, binding, name = None, "", ""
         failures, calls = self._failures, self._calls
+        if self._resting:
+            resting = self._who_rests(opportunity)
+            if resting is not None:
+                return resting
         try:
             before = calls.enter(_ASKED)
             for name, check, maximum_input in self._asked:
@@ -230,10 +236,26 @@ class RiskGate:
             raise _nonsense(name, "maximum_input", cap, wanted)
         return cap
 
+    def _who_rests(self, opportunity: Opportunity) -> Refused | None:
+        """Return the refusal of a rule that held everything up a moment ago; it isn't asked yet."""
+        now = time.monotonic()
+        self._resting = {
+            name: until
+            for name, until in self._resting.items()
+            if now < until and name in self.names
+        }
+        if not self._resting:
+            return None
+        name = min(self._resting)
+        reason = "the rule held everything up, so it is asked again in a moment"
+        return Refused(opportunity, name, reason, "no answer", "an answer")
+
     def _failed(self, name: str, opportunity: Opportunity, error: BaseException) -> Refused:
         self._calls.leave()
         if isinstance(error, KeyboardInterrupt):
             raise error
+        if isinstance(error, PluginInterruptedError):
+            self._resting[name] = time.monotonic() + REST_S
         self._failures[name] += 1
         if self._on_failure is not None:
             self._on_failure(name, error)

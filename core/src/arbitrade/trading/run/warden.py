@@ -164,10 +164,12 @@ class Warden:
 
     def holder(self) -> str:
         """Return which plugin holds everything up, and where; empty if none does."""
+        return self.suspect() if self._overseer.is_held else ""
+
+    def suspect(self) -> str:
+        """Return which plugin holds everything up, or did last; empty if none ever did."""
         held = self._held
-        if held is None or not self._overseer.is_held:
-            return ""
-        return f"plugin {held[1].plugin} at {held[1].where}"
+        return "" if held is None else f"plugin {held[1].plugin} at {held[1].where}"
 
     def on_stall(self, seconds: float) -> None:
         """Tell of an event loop that is held up, to everybody but who holds it."""
