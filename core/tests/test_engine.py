@@ -67,8 +67,8 @@ def opportunity(symbol: str, timestamp: str | None, key: str = "USD>BTC>ETH") ->
     return Opportunity(
         detector="watcher",
         key=key,
-        assets=("USD", "BTC", "ETH"),
-        legs=(Leg(symbol, Side.BUY),),
+        assets=(symbol.partition("/")[2], symbol.partition("/")[0]),
+        legs=(Leg(symbol, Side.BUY), Leg(symbol, Side.SELL)),
         edge_bps=Decimal(5),
         size=Decimal(100),
         profit=Decimal("0.05"),

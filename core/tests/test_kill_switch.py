@@ -77,7 +77,8 @@ def test_halt_survives_restarts_with_its_reason(tmp_path: Path) -> None:
     assert after.is_engaged
     assert after.halt is not None
     assert after.halt.reason == "odd prices"
-    assert told == [after.halt]
+    # Whoever makes it looks; only what changes later is told.
+    assert told == []
 
 
 async def test_slow_disk_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

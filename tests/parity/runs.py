@@ -2,13 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from arbitrade.config import Secret, Settings
 from arbitrade.config.load import load_settings
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry, discover
+from arbitrade.protocols import Service
 from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.trading.run.outcome import RunOutcome
 from arbitrade.trading.run.session import TradingSession
@@ -56,9 +57,14 @@ async def traded(
     mode: Mode,
     enough: Callable[[TradingSession], bool],
     meanwhile: Callable[[TradingSession], object] | None = None,
+    services_of: str = "",
     **overrides: Mapping[str, object],
 ) -> RunOutcome:
-    """Trade at the simulator until something holds; return what was done."""
+    """Trade at the simulator until something holds; return what was done.
+
+    Args:
+        services_of: A plugin whose services run beside it.
+    """
     async with running_simulator(MARKET) as simulator:
         kraken: dict[str, object] = {
             "ws_url": simulator.ws,
@@ -88,7 +94,14 @@ async def traded(
             session.stop("the test has seen enough")
 
         watching = asyncio.create_task(watch())
-        report = await session.run()
+
+        def services(bot: TradingSession) -> Sequence[Service]:
+            if not services_of:
+                return ()
+            history, tables = bot.database.history, bot.database.tables
+            return registry.services(settings, bot, history, tables, only=services_of)
+
+        report = await session.run(services)
         await watching
         return report
 

@@ -6,6 +6,7 @@ The type tells the caller what to do:
     ├── ConfigError            fix the settings; `problems` lists every one with its path
     ├── UsageError             call again with other arguments
     ├── PluginError            disable or upgrade the plugin
+    │   └── NonsenseError          the same: it answered what can't be true
     ├── SecretError            the secret is missing, or its store can't be opened
     ├── RecordingError         the recording can't be read further; names file and line
     ├── JournalError           the journal's folder can't be used as asked
@@ -57,6 +58,10 @@ class UsageError(ArbitradeError):
 
 class PluginError(ArbitradeError):
     """A plugin can't be found, imported, wired or trusted; the message names it and the fix."""
+
+
+class NonsenseError(PluginError):
+    """A plugin answered what can't be true: a NaN, a float for money, a negative size."""
 
 
 class SecretError(ArbitradeError):

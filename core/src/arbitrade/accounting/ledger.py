@@ -166,7 +166,7 @@ class Ledger:
         trade.booked, trade.cycle = _wallet(transaction), cycle
         self._book(transaction)
         flows = dict(trade.booked)
-        for ledger_id, asset in [tuple(name.split("|", 1)) for name in list(trade.settled)]:
+        for ledger_id, asset in [tuple(name.split("|", 1)) for name in sorted(trade.settled)]:
             for name, amount in self._settle(trade, report.exec_id, asset, ledger_id).items():
                 flows[name] = flows.get(name, ZERO) + amount
         return flows

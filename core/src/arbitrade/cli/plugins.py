@@ -67,9 +67,10 @@ def show(line: "CommandLine", name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def enable(line: "CommandLine", name: str) -> None:
-    """Let the plugin NAME take part from the next start on.
+    """Let the plugin NAME take part from the next start on, and in bots that put it aside.
 
-    Writes the choice to settings.toml and leaves the rest of that file as it is.
+    Writes the choice to settings.toml and leaves the rest of that file as it is.  Where a running
+    bot put the plugin in quarantine, it is let back in at once.
     """
     registry = line.registry
     plugin = _find(registry, name)
@@ -77,6 +78,7 @@ def enable(line: "CommandLine", name: str) -> None:
     if obstacle is not None:
         raise UsageError(f"{plugin.label} can't be enabled: {obstacle}")
     _choose(line, name, is_enabled=True)
+    _let_back_in(line, name)
 
 
 @plugins.command(epilog="\b\nExample:\n  arbitrade plugins disable triangular")
@@ -189,6 +191,26 @@ def _choose(line: "CommandLine", name: str, *, is_enabled: bool) -> None:
     if line.registry.state(name) is not wanted:
         raise ConfigError(_beaten(line, name, file))
     click.echo(f"{name} is {wanted.value}" + (f" in {file}" if written else " already"))
+
+
+def _let_back_in(line: "CommandLine", name: str) -> None:
+    """Lift the quarantine of a plugin in every bot of our state folder that has put it aside."""
+    from arbitrade.cli.bots import find_bots
+    from arbitrade.errors import ControlError
+    from arbitrade.plugins import PluginState
+
+    bots = find_bots(line, None, None)
+    for account in bots.running():
+        try:
+            client = bots.client(account)
+            state = str(client.state_json().get("plugins", {}).get(name, ""))
+            if not state.startswith(PluginState.QUARANTINED.value):
+                continue
+            answer = client.command("plugin", {"name": name, "state": "enabled"})
+        except ControlError as error:
+            click.echo(f"{account}: {error}", err=True)
+            continue
+        click.echo(f"{account}: {answer.message}", err=not answer.is_done)
 
 
 def _beaten(line: "CommandLine", name: str, file: Path) -> str:

@@ -27,9 +27,26 @@ async def trade(
     is_quiet: bool,
 ) -> "RunOutcome":
     """Run a session with the plugins' services, shown on a terminal, logged elsewhere."""
-    from arbitrade.process.tasks import stop_on_signals
+    from arbitrade.process.ending import Ending
+    from arbitrade.trading.run.last_words import say_last_words
 
-    stop_on_signals(session.stop)
+    parts = session.parts
+    ending = Ending(session.stop, parts.warden.suspect, lambda: say_last_words(parts))
+    ending.begin(seconds)
+    try:
+        return await _shown(session, registry, settings, seconds=seconds, is_quiet=is_quiet)
+    finally:
+        ending.over()
+
+
+async def _shown(
+    session: "TradingSession",
+    registry: "PluginRegistry",
+    settings: "Settings",
+    *,
+    seconds: float | None,
+    is_quiet: bool,
+) -> "RunOutcome":
     if is_quiet or not sys.stderr.isatty():
         return await session.run(
             lambda bot: _services(bot, registry, settings),

@@ -24,6 +24,27 @@ class PluginSettings:
         "A plugin runs inside the bot with all its rights.",
         example=("arbitrade-kraken", "arbitrade-triangular"),
     )
+    fault_budget: int = setting(
+        5,
+        "A plugin that raised, blocked or answered nonsense so often is put aside; blocking twice "
+        "is enough.",
+        unit="faults",
+        minimum=1,
+    )
+    fault_window_s: int = setting(600, "Older faults don't count.", unit="s", minimum=1)
+    time_budget_ms: int = setting(
+        500,
+        "A call of a plugin that takes longer is interrupted where that is possible; everything "
+        "waits for it.",
+        unit="ms",
+        minimum=20,
+    )
+    cycle_budget_s: int = setting(
+        120,
+        "An executor that hasn't ended its cycle by then is stopped, and the cycle unwound.",
+        unit="s",
+        minimum=1,
+    )
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ from arbitrade.engine.engine import Act, DetectorFactory, Engine
 from arbitrade.hot import LOOP, load
 from arbitrade.models import Instruments
 from arbitrade.plugins import PluginRegistry, PluginToggled
+from arbitrade.plugins.quarantine import stopping
 from arbitrade.protocols import Clock, CompiledVenue, Detector, Venue
 
 
@@ -25,6 +26,7 @@ def assemble(
     """Return an engine with the detectors of all enabled plugins.
 
     Plugins that are enabled or disabled while it runs are swapped in and out between two events.
+    A detector that fails ends everything, with its plugin and the line of its code.
 
     Args:
         settings: Everything configured.
@@ -48,6 +50,7 @@ def assemble(
         clock=clock,
         max_lag_s=max_lag_s,
         max_crossed_s=max_crossed_s,
+        on_fault=stopping(registry),
     )
     registry.on_toggle(_swapper(settings, registry, engine))
     return engine

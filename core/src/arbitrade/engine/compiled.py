@@ -14,8 +14,9 @@ from typing import Any
 import attrs
 
 from arbitrade.book import OrderBook
+from arbitrade.calls import guard
 from arbitrade.engine.compiled_book import CompiledBook
-from arbitrade.engine.engine import Engine, Tally
+from arbitrade.engine.engine import ASKED, Engine, Tally
 from arbitrade.errors import MessageError
 from arbitrade.models import (
     BookDelta,
@@ -190,17 +191,31 @@ class CompiledEngine(Engine):
         if self._crossed_since and self._crossed_since.pop(book.symbol, None) is not None:
             self._watch(book)
         found = []
-        try:
-            for detector in self._detectors:
-                if detector is self._compiled:
-                    some = self._compiled.live_opportunities(book)
-                else:
-                    some = detector.on_book(book, changed)
-                if some:
-                    found.append(some)
-        except Exception as error:
-            raise self._failure(error) from error
+        for detector in self._detectors:
+            if detector is self._compiled:
+                some = self._ask_live(self._compiled, book)
+            else:
+                some = self._ask(detector, book, changed)
+            if some:
+                found.append(some)
         return found[0] if len(found) == 1 else chain.from_iterable(found) if found else ()
+
+    @guard
+    def _ask_live(self, detector: CompiledDetector, book: OrderBook) -> Iterable[Opportunity]:
+        calls = self._calls
+        if self._resting and self._rests(detector):
+            return ()
+        try:
+            calls.call = ASKED
+            calls.count += 1
+            found = detector.live_opportunities(book)
+            calls.call = None
+            if calls.pending:
+                calls.leave()
+            return self._sound(detector, found) if found else ()
+        except BaseException as error:
+            self._fail(detector, "live_opportunities", error)
+            return ()
 
     def _on_crossed(self, book: OrderBook) -> None:
         super()._on_crossed(book)
@@ -273,7 +288,10 @@ class CompiledEngine(Engine):
         for detector in self._detectors:
             stage = None
             if self._compiled is None and isinstance(detector, CompiledDetector):
-                stage = detector.compiled_screen(self._slots, self.books)
+                try:
+                    stage = detector.compiled_screen(self._slots, self.books)
+                except Exception as error:
+                    self._fail(detector, "compiled_screen", error)
             if stage is None:
                 self._is_called = True
                 continue

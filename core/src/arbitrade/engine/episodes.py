@@ -92,7 +92,9 @@ class Episodes:
 
     def _end(self, life: _Life, timestamp: str | None) -> None:
         for symbol in life.symbols:
-            lives = self._alive[symbol]
+            lives = self._alive.get(symbol, {})
+            if lives.get(life.key) is not life:
+                continue  # A detector used its key for other pairs meanwhile.
             del lives[life.key]
             if not lives:
                 del self._alive[symbol]

@@ -17,6 +17,7 @@ class PluginState(enum.Enum):
     ENABLED = "enabled"
     DISABLED = "disabled"
     FAILED = "failed"
+    QUARANTINED = "quarantined"
 
 
 @attrs.frozen
@@ -55,3 +56,4 @@ class Decision:
 
     is_wanted: bool
     reason: str = ""
+    is_quarantine: bool = False

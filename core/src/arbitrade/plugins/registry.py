@@ -92,7 +92,7 @@ class PluginRegistry(PluginSelection):
                 sections += _sections_of(plugin)
             except PluginError:
                 # Left out on purpose, so it must not keep the others from starting.
-                if self.state(plugin.name) is not PluginState.DISABLED:
+                if self.state(plugin.name) in (PluginState.ENABLED, PluginState.FAILED):
                     raise
         return tuple(sections)
 

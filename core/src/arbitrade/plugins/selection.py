@@ -82,6 +82,8 @@ class PluginSelection:
     def state(self, name: str) -> PluginState:
         """Return whether a plugin takes part; `FAILED` only if it is wanted and doesn't work."""
         plugin, decision = self[name], self._decisions[name]
+        if decision.is_quarantine:
+            return PluginState.QUARANTINED
         if not decision.is_wanted:
             return PluginState.DISABLED
         return PluginState.FAILED if plugin.failure is not None else PluginState.ENABLED
@@ -96,13 +98,18 @@ class PluginSelection:
         return decision.reason
 
     def states(self) -> dict[str, str]:
-        """Return `enabled`, `disabled` or `failed: reason` by plugin, as `api.Status` wants."""
+        """Return a word for each plugin, and `failed: reason`, `quarantined: reason`."""
+        explained = PluginState.FAILED, PluginState.QUARANTINED
         return {
-            name: f"failed: {self.reason(name)}"
-            if self.state(name) is PluginState.FAILED
+            name: f"{self.state(name).value}: {self.reason(name)}"
+            if self.state(name) in explained
             else self.state(name).value
             for name in self._plugins
         }
+
+    def owner(self, role: str, name: str) -> str | None:
+        """Return who contributed an object: its role (`detectors`, …) and name; None for nobody."""
+        return self._owners.get(role, {}).get(name)
 
     def enabled(self) -> tuple[str, ...]:
         """Return the names of the enabled plugins in the order they are asked."""
@@ -184,10 +191,19 @@ class PluginSelection:
         """
         if not self.check_swap(name, "disabled"):
             return False
-        contributed = self.contributed(name)
-        self._decide_anew(name, Decision(False, "disabled while running"))
-        self._forget(name)
-        self._announce(PluginToggled(name, False, contributed))
+        self._drop(name, Decision(False, "disabled while running"))
+        return True
+
+    def quarantine(self, name: str, reason: str) -> bool:
+        """Put a plugin aside that did harm; return False when it was not enabled.
+
+        Raises:
+            PluginError: It is core, without which nothing works.
+        """
+        self.check_swap(name, "disabled")
+        if self.state(name) is not PluginState.ENABLED:
+            return False
+        self._drop(name, Decision(False, reason, is_quarantine=True))
         return True
 
     def check_swap(self, name: str, state: str) -> bool:
@@ -265,6 +281,12 @@ class PluginSelection:
         if flag is False:
             return f"features.{plugin.name} is false; set it to true to have this plugin"
         return None
+
+    def _drop(self, name: str, decision: Decision) -> None:
+        contributed = self.contributed(name)
+        self._decide_anew(name, decision)
+        self._forget(name)
+        self._announce(PluginToggled(name, False, contributed))
 
     def _decide_anew(self, name: str, decision: Decision) -> None:
         self._decisions[name] = decision

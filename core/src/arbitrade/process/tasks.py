@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from arbitrade.calls import Call, Calls, OnFault, PluginInterruptedError, awaited
 from arbitrade.errors import ArbitradeError
 from arbitrade.protocols import Service
 
@@ -23,15 +24,28 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
-async def guarded(service: Service) -> None:
-    """Run a service; one that raises must not take down what it runs beside."""
+async def guarded(
+    service: Service,
+    calls: Calls | None = None,
+    on_fault: OnFault = lambda role, name, error, source: None,
+) -> None:
+    """Run a service; one that raises must not take down what it runs beside, and stays ended.
+
+    Args:
+        service: Runs until it is cancelled.
+        calls: Told while it runs.
+        on_fault: Told what it raised, but an error of ours: with that it says why it ends.
+    """
+    name = service.name
+    call = Call("services", name)
     try:
-        await service.run()
+        await awaited(calls if calls is not None else Calls(), call, service.run())
     except ArbitradeError as error:
         # Says what to do; a traceback would only hide that.
-        log.error("service.failed", service=service.name, error=str(error))  # noqa: TRY400
-    except Exception as error:
-        log.exception("service.failed", service=service.name, error=str(error))
+        log.error("service.failed", service=name, error=str(error))  # noqa: TRY400
+    except (Exception, PluginInterruptedError) as error:
+        log.exception("service.failed", service=name, error=str(error))
+        on_fault("services", name, error, type(service).run)
 
 
 async def stopped_or_after(stop: asyncio.Event, seconds: float | None) -> bool:

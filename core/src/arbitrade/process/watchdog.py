@@ -27,6 +27,8 @@ class Watchdog:
         beat_s: Pace of the beat; what is shorter goes unseen.
         on_stall: Called with the seconds so far, from the watching thread, once for each stall.
         now_s: The monotonic clock, in seconds.
+        look: Called from the watching thread, every `look_s`, whether the loop beats or not.
+        look_s: How often.
     """
 
     def __init__(
@@ -36,7 +38,11 @@ class Watchdog:
         beat_s: float = 0.05,
         on_stall: Callable[[float], None] | None = None,
         now_s: Callable[[], float] = time.monotonic,
+        look: Callable[[], None] | None = None,
+        look_s: float = 0.1,
     ) -> None:
+        self._look = look
+        self._look_s = look_s if look is not None else patience_s / 4
         self.name = "watchdog"
         self._patience_s = patience_s
         self._beat_s = beat_s
@@ -130,8 +136,10 @@ class Watchdog:
 
     def _watch(self, ended: threading.Event) -> None:
         self._checked_s = self._now_s()
-        while not ended.wait(self._patience_s / 4):
+        while not ended.wait(min(self._look_s, self._patience_s / 4)):
             try:
+                if self._look is not None:
+                    self._look()
                 self.check()
             except Exception:  # whatever a listener or a log does, go on watching
                 log.exception("watchdog.failed")

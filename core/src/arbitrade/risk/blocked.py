@@ -1,6 +1,7 @@
 """Why a cycle within all limits still can't be ordered: lots and minimums, and what would do."""
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -282,9 +283,12 @@ def _confirmed(
 def _caps(opportunity: Opportunity, rules: Iterable[RiskRule]) -> list[tuple[SizeRule, Decimal]]:
     found = []
     for rule in rules:
-        if isinstance(rule, SizeRule):
-            amount = rule.maximum_input(opportunity)
-            if amount is not None:
+        if not isinstance(rule, SizeRule):
+            continue
+        # The gate has told already what a rule does wrong; here it is only not asked.
+        with suppress(Exception):
+            amount: object = rule.maximum_input(opportunity)
+            if isinstance(amount, Decimal) and amount.is_finite():
                 found.append((rule, amount))
     return found
 
@@ -299,4 +303,6 @@ def _flips(
         return () if short else (Flip("size", opportunity.size, least, start),)
     if len(short) != 1 or not isinstance(short[0], FlippableCap):
         return ()
-    return short[0].allowing(opportunity, least)
+    with suppress(Exception):
+        return short[0].allowing(opportunity, least)
+    return ()

@@ -17,6 +17,8 @@ from arbitrade.models import (
 )
 
 ZERO = Decimal(0)
+SMALLEST, LARGEST = -60, 40
+"""Powers of ten beyond which nothing in a market is; exact arithmetic would take for ever there."""
 
 
 def number_problems(what: str, value: object, least: Decimal | None = None) -> Iterator[str]:
@@ -27,6 +29,8 @@ def number_problems(what: str, value: object, least: Decimal | None = None) -> I
         yield f"{what} is {value!r}; it has to be a Decimal"
     elif not value.is_finite():
         yield f"{what} is {value}; leave out what can't be worked out"
+    elif value and not SMALLEST <= value.adjusted() <= LARGEST:
+        yield f"{what} is {value:.3E}; no market has that"
     elif least is not None and value < least:
         yield f"{what} is {value}; it can't be below {least}"
 
@@ -76,6 +80,10 @@ def _leg_problems(found: Opportunity, instruments: Instruments | None) -> Iterat
         )
         return
     for index, leg in enumerate(found.legs):
+        side: object = leg.side
+        if not isinstance(side, Side):
+            yield f"its leg {leg.symbol} has the side {side!r}; it has to be a Side"
+            return
         pair = None if instruments is None else instruments.get(leg.symbol)
         if instruments is not None and pair is None:
             yield f"its leg {leg.symbol} is no instrument of the venue; use only those it was given"

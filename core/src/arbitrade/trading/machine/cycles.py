@@ -62,6 +62,10 @@ class Cycle:
     may_resume: bool = False
     notes: dict[str, Mapping[str, str]] = attrs.field(factory=dict)
     """The last note of each name, for an executor that goes on after a crash."""
+    is_executing: bool = False
+    """Its executor carries it; core does otherwise."""
+    deadline_ns: int | None = None
+    """When its executor must have ended it; None for a basket, which is meant to be held."""
 
     @property
     def tag(self) -> str:

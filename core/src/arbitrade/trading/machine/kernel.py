@@ -6,9 +6,12 @@ ordinary call that returns when the process waits again or has ended.
 """
 
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from heapq import heappop, heappush
 
 import attrs
+
+from arbitrade.calls import Call, Calls, PluginInterruptedError, guard
 
 
 class Wait:
@@ -36,10 +39,14 @@ class Process[R]:
     Args:
         coroutine: What runs.
         on_end: Called once with the result or the error.
+        calls: Told while the coroutine runs.
+        call: What is told, where it is a plugin's.
     """
 
     coroutine: Coroutine[Wait, bool, R]
-    on_end: Callable[[R | None, Exception | None], None]
+    on_end: Callable[[R | None, BaseException | None], None]
+    calls: Calls = attrs.field(factory=Calls)
+    call: Call | None = None
     wait: Wait | None = None
     is_over: bool = False
     _is_stepping: bool = False
@@ -55,9 +62,10 @@ class Process[R]:
             self._is_stepping = False
 
     def stop(self) -> None:
-        """Give it up; its `finally` blocks run."""
+        """Give it up; its `finally` blocks run, and whatever they raise is of no interest."""
         self.is_over = True
-        self.coroutine.close()
+        with suppress(Exception, PluginInterruptedError):
+            self._close()
 
     def _run(self, now_ns: int) -> None:
         while True:
@@ -67,18 +75,34 @@ class Process[R]:
                     held = wait.is_over()
                     if not held and (wait.until_ns is None or now_ns < wait.until_ns):
                         return
-                waits = self.coroutine.send(held if wait is not None else None)  # type: ignore[arg-type]
-                self.wait = _checked(waits)
+                self.wait = _checked(self._send(held if wait is not None else None))
             except StopIteration as end:
                 self.is_over = True
                 self.on_end(end.value, None)
                 return
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 # Whatever an executor raises ends its cycle, not the run.
-                self.is_over = True
-                self.coroutine.close()
+                self.stop()
                 self.on_end(None, error)
                 return
+
+    @guard
+    def _send(self, held: bool | None) -> object:
+        before = self.calls.call if self.call is None else self.calls.enter(self.call)
+        try:
+            return self.coroutine.send(held)  # type: ignore[arg-type]
+        finally:
+            self.calls.leave(before)
+
+    @guard
+    def _close(self) -> None:
+        before = self.calls.call if self.call is None else self.calls.enter(self.call)
+        try:
+            self.coroutine.close()
+        finally:
+            self.calls.leave(before)
 
 
 def _checked(awaited: object) -> Wait:

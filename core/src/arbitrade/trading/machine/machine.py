@@ -12,8 +12,10 @@ import structlog
 
 from arbitrade.accounting.attribution import attribute
 from arbitrade.accounting.portfolio import OPERATOR_KEY
+from arbitrade.calls import Call, PluginInterruptedError
 from arbitrade.config import Settings
 from arbitrade.config.risk import RiskLimits
+from arbitrade.errors import NonsenseError
 from arbitrade.models import (
     Alert,
     Approved,
@@ -65,6 +67,7 @@ class Machine:
         execution = settings.execution
         self._ports = ports
         self._execution = execution
+        self._cycle_budget_s = settings.plugins.cycle_budget_s
         self._reference_asset = settings.risk.reference_asset
         self._decisions = decisions
         self.state = state
@@ -96,7 +99,8 @@ class Machine:
         )
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
-        self._run(cycle, executor.execute(self._desk(cycle)))
+        cycle.deadline_ns = self._deadline_ns(cycle)
+        self._let(executor, cycle, self._executed(cycle, executor))
         # After the first orders left: the books are the same, and nobody waits for it.
         self._marks.keep_books(cycle, "decision")
         return cycle
@@ -119,7 +123,7 @@ class Machine:
                 and cycle.state is CycleState.OPEN
             ):
                 cycle.may_resume = True
-                self._run(cycle, self._resumed(cycle, desk, executor))
+                self._let(executor, cycle, self._resumed(cycle, desk, executor))
             else:
                 self._run(cycle, desk.unwind("recovered after a restart"))
 
@@ -130,6 +134,7 @@ class Machine:
         await Wait(lambda: self.state.trading_state is not TradingState.REDUCING)
         plan = cycle.approved.plan
         cycle.reserves = dict(plan.inputs(at_once=cycle.needs_inventory))
+        cycle.deadline_ns = self._deadline_ns(cycle)
         return await executor.resume(desk)
 
     def leave(self, reason: str) -> None:
@@ -172,9 +177,30 @@ class Machine:
 
     def step(self) -> None:
         """Let every cycle run on that can; call after each event."""
+        now_ns = self.state.now_ns
         for cycle in list(self.state.cycles.values()):
             if cycle.process is not None:
-                cycle.process.step(self.state.now_ns)
+                cycle.process.step(now_ns)
+            due_ns = self._due_ns(cycle)
+            if due_ns is not None and now_ns >= due_ns:
+                self._end_late(cycle)
+
+    def _due_ns(self, cycle: Cycle) -> int | None:
+        """Return when core takes a cycle over; one its executor has core unwind goes on."""
+        if not cycle.is_executing or cycle.state is not CycleState.OPEN:
+            return None
+        return cycle.deadline_ns
+
+    def _deadline_ns(self, cycle: Cycle) -> int | None:
+        if cycle.is_basket:
+            return None
+        return self.state.now_ns + self._cycle_budget_s * 1_000_000_000
+
+    def _end_late(self, cycle: Cycle) -> None:
+        why = f"the cycle wasn't ended within plugins.cycle_budget_s ({self._cycle_budget_s} s)"
+        executor = self._ports.executor(cycle.approved.opportunity.detector)
+        self._blame(cycle, executor, PluginInterruptedError(why))
+        self.take_over(cycle, f"{cycle.executor}: {why}")
 
     def next_timer_ns(self) -> int | None:
         """Return when `step` is due next by time alone."""
@@ -186,17 +212,58 @@ class Machine:
             and cycle.process.wait.until_ns is not None
         ]
         timer = self.state.timers.next_ns
-        return min([*waits, *([] if timer is None else [timer])], default=None)
+        deadlines = [
+            due_ns
+            for cycle in self.state.cycles.values()
+            if (due_ns := self._due_ns(cycle)) is not None
+        ]
+        due = [*waits, *deadlines, *([] if timer is None else [timer])]
+        return min(due, default=None)
 
     def _desk(self, cycle: Cycle) -> Desk:
         return Desk(cycle, self.state, self._ports, self._execution, self.quoting, self.sending)
 
+    async def _executed(self, cycle: Cycle, executor: Executor) -> CycleState:
+        # Called within the process too: what is no coroutine function may raise when called.
+        return await executor.execute(self._desk(cycle))
+
+    def _let(
+        self, executor: Executor, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState]
+    ) -> None:
+        """Let an executor carry a cycle; what it does wrong is its own fault, and core unwinds."""
+
+        def on_end(state: object, error: BaseException | None) -> None:
+            if error is None and not isinstance(state, CycleState):
+                error = NonsenseError(f"execute returned {state!r:.100}, not a CycleState")
+            if error is not None:
+                self._blame(cycle, executor, error)
+            self._on_end(cycle, state if isinstance(state, CycleState) else None, error)
+
+        cycle.is_executing = True
+        call = Call("executors", cycle.executor)
+        cycle.process = Process(coroutine, on_end, self._ports.calls, call)
+        cycle.process.step(self.state.now_ns)
+
+    def _blame(self, cycle: Cycle, executor: Executor, error: BaseException) -> None:
+        self._ports.on_fault("executors", cycle.executor, error, type(executor).execute)
+
     def _run(self, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState]) -> None:
-        def on_end(state: CycleState | None, error: Exception | None) -> None:
+        """Carry a cycle ourselves."""
+
+        def on_end(state: CycleState | None, error: BaseException | None) -> None:
             self._on_end(cycle, state, error)
 
+        cycle.is_executing = False
         cycle.process = Process(coroutine, on_end)
         cycle.process.step(self.state.now_ns)
+
+    def take_over(self, cycle: Cycle, reason: str) -> None:
+        """Carry a cycle to its end in its executor's place."""
+        if not cycle.is_executing or cycle.state is not CycleState.OPEN or cycle.process is None:
+            return
+        cycle.process.stop()
+        cycle.reason = reason
+        self._run(cycle, self._desk(cycle).unwind(reason))
 
     def _note(self, cycle: Cycle, what: str, fields: Mapping[str, object]) -> None:
         told = {name: str(value) for name, value in fields.items()}
@@ -204,7 +271,7 @@ class Machine:
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_end(self, cycle: Cycle, state: CycleState | None, error: Exception | None) -> None:
+    def _on_end(self, cycle: Cycle, state: CycleState | None, error: BaseException | None) -> None:
         """Close a cycle; one whose executor raised, or left something behind, is unwound first."""
         if error is not None:
             log.error("cycle.executor_failed", cycle=cycle.number, error=repr(error))

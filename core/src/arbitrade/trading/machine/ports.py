@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from arbitrade.book import OrderBook
+from arbitrade.calls import Calls, OnFault
 from arbitrade.models import Alert, Instruments, VenueState
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols.execution import Executor
 from arbitrade.records import CycleClosed, Record
 from arbitrade.trading.machine.cycles import Cycle
-from arbitrade.trading.machine.events import RunBegan
+from arbitrade.trading.machine.events import PluginSwapped, RunBegan
 
 
 def _nobody(*_: object) -> None:
@@ -30,11 +31,12 @@ class Ports:
         executor: Who carries out what a detector found, by the detector's name.
         venue_state: State of the venue's matching engine now.
         on_begin: Puts the machine where the run begins.
-        on_plugin: Swaps a plugin, by name and state (`enabled`, `disabled`); returns whether that
-            could be done.
+        on_plugin: Swaps a plugin as an event says; returns whether that could be done.
         on_cycle_end: Told of each cycle that has ended, after it was written down.
         on_fees: Told what orders cost, when that has changed.
         on_reconciled: Told when balances have been compared with the venue's.
+        on_fault: Told what a rule or an executor did wrong.
+        calls: Told while one of them runs.
     """
 
     write: Callable[[Record, str], int]
@@ -45,7 +47,9 @@ class Ports:
     executor: Callable[[str], Executor]
     venue_state: Callable[[], VenueState] = lambda: VenueState.ONLINE
     on_begin: Callable[[RunBegan], None] = _nobody
-    on_plugin: Callable[[str, str], bool] = lambda name, state: True
+    on_plugin: Callable[[PluginSwapped], bool] = lambda event: True
     on_cycle_end: Callable[[Cycle, CycleClosed], None] = _nobody
     on_fees: Callable[[FeeSchedule], None] = _nobody
     on_reconciled: Callable[[], None] = _nobody
+    on_fault: OnFault = _nobody
+    calls: Calls = attrs.field(factory=Calls)

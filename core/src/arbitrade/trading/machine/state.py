@@ -90,6 +90,8 @@ class MachineState:
     connection_problem: str = ""
     balance_problem: str = ""
     """Why balances are not known well enough to begin a cycle."""
+    executor_problem: str = ""
+    """Why no cycle may begin: who would carry it out is put aside."""
     journal_problem: str = ""
     clock_skew_s: float = 0.0
     event_lag_s: float = 0.0

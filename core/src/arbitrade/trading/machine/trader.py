@@ -96,7 +96,7 @@ class Trader:
     ) -> None:
         self._settings = settings
         self._halt_world = ports.halt
-        self._ports = ports = attrs.evolve(ports, halt=self._halt)
+        self._ports = ports = attrs.evolve(ports, halt=self.halt)
         self.state = state
         self.decisions = decisions
         self.limit_book = limit_book
@@ -112,7 +112,7 @@ class Trader:
             is_required=must_reconcile,
         )
         self.view = TraderView(state, ports, machine.quoting, limit_book)
-        self.gate = RiskGate((), self._on_rule_failed)
+        self.gate = RiskGate((), self._on_rule_failed, ports.calls)
         self.funnel = Funnel(self._write)
         self._failed_rules: set[str] = set()
 
@@ -322,7 +322,8 @@ class Trader:
                     # Halted is more, and only an operator's `resume` takes it back.
                     self._set_state(TradingState.REDUCING, event.arguments.get("reason", ""))
             case "resume":
-                self._set_state(TradingState.ACTIVE, "")
+                problem = self.state.executor_problem
+                self._set_state(TradingState.REDUCING if problem else TradingState.ACTIVE, problem)
             case "limits":
                 self._change_limits(event)
             case "compare":
@@ -343,10 +344,14 @@ class Trader:
         self.state.halt_reason = reason
         self.decisions.add(self.state.now_ns, "state", {"state": state.value, "reason": reason})
 
-    def _halt(self, reason: str) -> None:
+    def halt(self, reason: str) -> None:
         """Stop within the event at hand; the kill switch's own command follows, for the record."""
-        self.state.trading_state = TradingState.HALTED
+        self.halt_at_once()
         self._halt_world(reason)
+
+    def halt_at_once(self) -> None:
+        """Begin nothing from here on; the command that follows says why, for the record."""
+        self.state.trading_state = TradingState.HALTED
 
     def _change_limits(self, event: Commanded) -> None:
         try:
@@ -388,10 +393,25 @@ class Trader:
         self._ports.on_fees(state.fees)
 
     def _on_plugin(self, event: PluginSwapped) -> None:
-        if self._ports.on_plugin(event.plugin, event.state):
-            self.decisions.add(
-                self.state.now_ns, "plugin", {"plugin": event.plugin, "state": event.state}
-            )
+        if not self._ports.on_plugin(event):
+            return
+        state = self.state
+        self.decisions.add(state.now_ns, "plugin", {"plugin": event.plugin, "state": event.state})
+
+    def executor_gone(self, name: str, reason: str) -> None:
+        """Begin no cycle any more, and carry those under way to their end ourselves."""
+        self.state.executor_problem = reason
+        if self.state.trading_state is TradingState.ACTIVE:
+            self._set_state(TradingState.REDUCING, reason)
+        for cycle in list(self.state.cycles.values()):
+            if cycle.executor == name:
+                self.machine.take_over(cycle, reason)
+
+    def executor_back(self) -> None:
+        """Let cycles begin again, as far as their executor is concerned."""
+        reason, self.state.executor_problem = self.state.executor_problem, ""
+        if reason and self.state.halt_reason == reason:
+            self._set_state(TradingState.ACTIVE, "")
 
     def _on_ending(self) -> None:
         """Write down what the run leaves: outcomes under way, profit, and balances if all is clear.
@@ -412,7 +432,9 @@ class Trader:
     def _alert(self, severity: Severity, title: str, body: str) -> None:
         self._ports.alert(Alert(severity, title, body, subject="trading"))
 
-    def _on_rule_failed(self, rule: str, error: Exception) -> None:
+    def _on_rule_failed(self, rule: str, error: BaseException) -> None:
+        found = self.gate.rule(rule)
+        self._ports.on_fault("risk_rules", rule, error, getattr(type(found), "check", found))
         if rule in self._failed_rules:
             return
         self._failed_rules.add(rule)
@@ -420,8 +442,8 @@ class Trader:
         self._alert(
             Severity.ERROR,
             f"risk rule {rule} fails",
-            f"{type(error).__name__}: {error}. It refuses everything until it works or its plugin "
-            "is disabled.",
+            f"{type(error).__name__}: {error}. It refuses everything until it works, or its plugin "
+            "is put aside or disabled.",
         )
 
 

@@ -69,6 +69,13 @@ class Commands:
         if not kill.is_engaged:
             state = self._parts.rig.state.trading_state
             return Answer(False, f"not halted; trading is {state.value}")
+        missing = self._parts.rig.missing_rules()
+        if missing:
+            return Answer(
+                False,
+                f"live.required_rules: {', '.join(missing)} not there, so trading stays halted; "
+                "enable the plugins that bring them",
+            )
         kill.clear(actor, reason)
         if self._parts.outlet.is_trading:
             # While starting or stopping nothing goes on; when the start is through, it does.
@@ -144,6 +151,14 @@ class Commands:
             is_needed = registry.check_swap(name, state)
         except PluginError as error:
             return Answer(False, str(error))
+        wanted = set(self._parts.settings.live.required_rules)
+        of_it = wanted & set(registry.contributed(name).get("risk_rules", ()))
+        if state == "disabled" and of_it and self._parts.hands.is_real:
+            return Answer(
+                False,
+                f"live.required_rules: {', '.join(sorted(of_it))} would be gone with {name}; "
+                "stop the bot, or take them off the list",
+            )
         if is_needed:
             self._parts.shell.tell(PluginSwapped(name, state, f"by {actor}"))
             problem = self._parts.rig.swap_problem

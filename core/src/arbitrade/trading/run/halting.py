@@ -1,5 +1,7 @@
 """What follows when the kill switch is turned: trading halts, for the record and with an alert."""
 
+from collections.abc import Callable
+
 from arbitrade.control.kill_switch import Halt
 from arbitrade.models import Alert, Severity
 from arbitrade.trading.machine.events import Commanded
@@ -13,11 +15,13 @@ class Halting:
     Args:
         shell: The way to the machine.
         outlet: The way to everybody else.
+        halt_at_once: Halts the machine, within whatever it handles.
     """
 
-    def __init__(self, shell: Shell, outlet: Outlet) -> None:
+    def __init__(self, shell: Shell, outlet: Outlet, halt_at_once: Callable[[], None]) -> None:
         self._shell = shell
         self._outlet = outlet
+        self._halt_at_once = halt_at_once
 
     def follow(self, halt: Halt | None) -> None:
         """Halt; that the switch was cleared is for whoever cleared it to follow.
@@ -26,6 +30,9 @@ class Halting:
         """
         if halt is None or not self._outlet.is_written_down:
             return
+        # The command may have to wait for the frame or event at hand, and for those in the queue:
+        # nothing may begin meanwhile, least of all once the journal can't write it down.
+        self._halt_at_once()
         self._shell.tell(Commanded("halt", halt.actor, {"reason": halt.reason}))
         self._outlet.audited(halt.actor, "halt", "trading", halt.reason)
         self._outlet.alert(

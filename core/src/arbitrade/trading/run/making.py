@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from arbitrade.alerts.dispatch import Alerts
 from arbitrade.api import Bot
+from arbitrade.calls import Calls
 from arbitrade.config import Settings
 from arbitrade.control.server import ControlServer
 from arbitrade.models import Mode
@@ -27,6 +28,7 @@ from arbitrade.trading.run.parts import Parts
 from arbitrade.trading.run.rig import Effects, Rig
 from arbitrade.trading.run.shell import BufferShell, Shell
 from arbitrade.trading.run.tape import Tape
+from arbitrade.trading.run.warden import Warden
 
 
 def make_parts(
@@ -72,7 +74,12 @@ def make_parts(
     if hands.venue_account is not None:
         account = hands.venue_account.name
     run_id = str(uuid.uuid4())
-    alerts = Alerts(registry.alert_sinks(settings))
+    calls = Calls()
+    alerts = Alerts(
+        registry.alert_sinks(settings),
+        calls=calls,
+        on_fault=lambda *fault: warden.report(*fault),
+    )
     ground = Ground(
         settings,
         registry.migrations(),
@@ -102,7 +109,10 @@ def make_parts(
         outlet.on_tape_failed,
     )
     shell = (Shell if record else BufferShell)(clock, tape, outlet)
-    halting = Halting(shell, outlet)
+    halting = Halting(shell, outlet, lambda: rig.trader.halt_at_once())
+    warden = Warden(
+        settings, registry, calls, alerts, outlet, shell, ground.kill.path, ground.kill.poll
+    )
     feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
     rig = Rig(
         settings,
@@ -111,7 +121,15 @@ def make_parts(
         hands,
         run_id=run_id,
         clock=clock,
-        effects=Effects(outlet.write, outlet.alert, outlet.halt, shell.decided, on_reconciled),
+        effects=Effects(
+            outlet.write,
+            outlet.alert,
+            outlet.halt,
+            shell.decided,
+            on_reconciled,
+            warden.report,
+            calls,
+        ),
         outside=Outside(
             ground.journal,
             shell.tell,
@@ -142,6 +160,7 @@ def make_parts(
         shell=shell,
         feed=feed,
         rig=rig,
-        watchdog=Watchdog(on_stall=outlet.on_stall),
+        warden=warden,
+        watchdog=Watchdog(on_stall=warden.on_stall, look=warden.look, look_s=warden.look_s),
         control=ControlServer(bot, ground.folder, account),
     )

@@ -1,7 +1,7 @@
 """What a run tells the world: journal records, alerts, the audit, the halts of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -59,7 +59,7 @@ class Outlet:
         self._audit = AuditChain(account, run_id)
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._early: list[Alert] | None = []
+        self._early: list[tuple[Alert, Collection[str]]] | None = []
         self._alert_number = 0
         self._was_account_ready = False
         self.is_trading = False
@@ -87,8 +87,8 @@ class Outlet:
     def release_alerts(self) -> None:
         """Hand out the alerts that waited for the run to be written down."""
         early, self._early = self._early or [], None
-        for alert in early:
-            self.alert(alert)
+        for alert, but in early:
+            self.alert(alert, but)
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -131,14 +131,19 @@ class Outlet:
 
     # ── alerts and halts ─────────────────────────────────────────────────────────────────────────
 
-    def alert(self, alert: Alert) -> None:
-        """Raise an alert: to the sinks, the journal, and whoever looks."""
+    def alert(self, alert: Alert, but: Collection[str] = ()) -> None:
+        """Raise an alert: to the sinks, the journal, and whoever looks.
+
+        Args:
+            alert: What there is to tell.
+            but: Names of sinks it doesn't go to.
+        """
         if self._early is not None:
-            self._early.append(alert)
+            self._early.append((alert, but))
             return
         self._alert_number += 1
         self.recent = ((alert.severity.name.lower(), alert.title), *self.recent)[:_SHOWN]
-        self._alerts.raise_alert(alert)
+        self._alerts.raise_alert(alert, but)
         self.write(AlertRaised(self._alert_number, alert))
 
     def halt(self, reason: str) -> None:
@@ -157,17 +162,24 @@ class Outlet:
             "resume"
         )
 
-    def on_stall(self, seconds: float) -> None:
-        """Tell of an event loop that is held up; called from the watchdog's thread."""
+    def on_stall(self, seconds: float, holder: str = "", but: Collection[str] = ()) -> None:
+        """Tell of an event loop that is held up; called from the watchdog's thread.
+
+        Args:
+            seconds: For how long.
+            holder: By whom, where that is known.
+            but: Names of sinks it doesn't go to: one that holds the loop must not feed on that.
+        """
+        place = f"It was held by {holder}." if holder else "If it is in a plugin, disable that."
         alert = Alert(
             Severity.WARNING,
             f"the event loop was held up for over {seconds:.1f} s",
             "Meanwhile nothing could be decided or sent; the log has the place "
-            "(event_loop.stalled). If it is in a plugin, disable that.",
+            f"(event_loop.stalled). {place}",
             subject="event loop",
         )
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.alert, alert)
+            self._loop.call_soon_threadsafe(self.alert, alert, but)
 
     # ── the shell's door ─────────────────────────────────────────────────────────────────────────
 

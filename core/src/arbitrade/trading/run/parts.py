@@ -17,6 +17,7 @@ from arbitrade.trading.run.outlet import Outlet
 from arbitrade.trading.run.rig import Rig
 from arbitrade.trading.run.shell import Shell
 from arbitrade.trading.run.tape import Tape
+from arbitrade.trading.run.warden import Warden
 
 
 @attrs.frozen
@@ -48,5 +49,6 @@ class Parts:
     shell: Shell
     feed: Feed
     rig: Rig
+    warden: Warden
     watchdog: Watchdog
     control: ControlServer

@@ -20,6 +20,7 @@ from arbitrade.config.load import load_settings
 from arbitrade.errors import ArbitradeError, MessageError, RecordingError
 from arbitrade.models import Mode
 from arbitrade.plugins import PluginRegistry
+from arbitrade.plugins.quarantine import Quarantine
 from arbitrade.recording import Line, RecordingReader, read_control
 from arbitrade.records import Record
 from arbitrade.trading.machine.events import (
@@ -215,7 +216,14 @@ class Replay:
             hands,
             run_id=event.run_id,
             clock=self._clock,
-            effects=Effects(self._write, _silent, _silent, self._replayed.append),
+            effects=Effects(
+                self._write,
+                _silent,
+                _silent,
+                self._replayed.append,
+                # The same is vetoed as in the run; who is put aside is on the recording.
+                fault=Quarantine(self._registry, settings.plugins).report,
+            ),
         )
         self._rig, self._began = rig, event
         rig.trader.at(self._clock.now_ns())

@@ -4,17 +4,19 @@ Live, paper and replay differ in the clock, the feed and the hands; all of that 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 import structlog
 
 from arbitrade.book import OrderBook
+from arbitrade.calls import Calls, OnFault
 from arbitrade.config import Settings
 from arbitrade.engine.assembly import make_engine
 from arbitrade.engine.engine import Act, Engine
 from arbitrade.errors import ConfigError, PluginError
 from arbitrade.models import Alert, CycleState, Instruments, VenueState
-from arbitrade.plugins import PluginRegistry, PluginToggled
+from arbitrade.plugins import PluginRegistry, PluginState, PluginToggled
 from arbitrade.pricing import FeeSchedule
 from arbitrade.protocols import (
     BringsExecutor,
@@ -29,7 +31,7 @@ from arbitrade.records import CycleClosed, Record
 from arbitrade.risk.limits import LimitBook
 from arbitrade.trading.machine.cycles import Cycle
 from arbitrade.trading.machine.decisions import Decisions
-from arbitrade.trading.machine.events import Decided, RunBegan, TradingEvent
+from arbitrade.trading.machine.events import Decided, PluginSwapped, RunBegan, TradingEvent
 from arbitrade.trading.machine.ports import Ports
 from arbitrade.trading.machine.recovery import Recovered, recovered_of
 from arbitrade.trading.machine.state import MachineState
@@ -56,6 +58,8 @@ class Effects:
         halt: Engages the kill switch.
         decided: Takes each decision.
         reconciled: Told when balances have been compared with the venue's.
+        fault: Told what a plugin's object did wrong.
+        calls: Told while one of them runs.
     """
 
     write: Callable[[Record, str], int]
@@ -63,6 +67,8 @@ class Effects:
     halt: Callable[[str], None]
     decided: Callable[[Decided], None] | None = None
     reconciled: Callable[[], None] = _nobody
+    fault: OnFault = lambda role, name, error, source: None
+    calls: Calls = attrs.field(factory=Calls)
 
 
 class Rig:
@@ -119,7 +125,10 @@ class Rig:
             on_cycle_end=self._on_cycle_end,
             on_fees=self._on_fees,
             on_reconciled=effects.reconciled,
+            on_fault=effects.fault,
+            calls=effects.calls,
         )
+        self._fault = effects.fault
         self.state = MachineState.fresh(settings, run_id, ports)
         self.gateway = hands.make_gateway(
             Inside(self.state, self._books, self._instruments, self._tell), outside
@@ -153,6 +162,8 @@ class Rig:
             max_crossed_s=MAX_CROSSED_S,
             on_out_of_sync=on_out_of_sync,
             on_episode_end=lambda episode: self.trader.funnel.end(episode.key),
+            calls=effects.calls,
+            on_fault=effects.fault,
         )
         self._stop_listening = registry.on_toggle(self._on_toggle)
 
@@ -231,9 +242,14 @@ class Rig:
 
     def _climb(self, recovered: Recovered) -> None:
         """Go on where earlier runs came to on the way to full size."""
-        ended, name = recovered.ended, self._real_executor.name
+        ended, completed = recovered.ended, f" {CycleState.COMPLETED.value}"
         self.ramp.rehearsed = ended[f"{REHEARSAL} {CycleState.ABORTED_CLEAN.value}"]
-        self.ramp.small = ended[f"{name} {CycleState.COMPLETED.value}"]
+        # Whoever carried them out, as when they were counted.
+        self.ramp.small = sum(
+            count
+            for what, count in ended.items()
+            if what.endswith(completed) and not what.startswith(f"{REHEARSAL} ")
+        )
 
     def _on_cycle_end(self, cycle: Cycle, closed: CycleClosed) -> None:
         if not self._hands.is_real or cycle.is_recovered:
@@ -250,16 +266,28 @@ class Rig:
 
     def choose(self, instruments: Instruments) -> Collection[str]:
         """Return the pairs whose books are worth receiving."""
-        watchers = [d for d in self.engine.detectors if isinstance(d, PairWatcher)]
-        if len(watchers) < len(self.engine.detectors) or not watchers:
+        wanted = set[str]()
+        for detector in self.engine.detectors:
+            try:
+                of_it = set(detector.symbols) if isinstance(detector, PairWatcher) else None
+            except Exception as error:
+                self._fault("detectors", detector.name, error, type(detector))
+                of_it = None
+            if of_it is None:
+                return [pair.symbol for pair in instruments.online()]
+            wanted |= of_it
+        if not self.engine.detectors:
             return [pair.symbol for pair in instruments.online()]
-        wanted = {symbol for watcher in watchers for symbol in watcher.symbols}
         return [symbol for symbol in instruments if symbol in wanted]
 
     @property
     def cycle_count(self) -> int:
         """How many directed cycles the detectors watch, of those that can tell."""
-        return sum(d.cycle_count for d in self.engine.detectors if isinstance(d, CycleWatcher))
+        total = 0
+        for detector in self.engine.detectors:
+            with suppress(Exception):  # a figure for people; whoever raises is told of elsewhere
+                total += detector.cycle_count if isinstance(detector, CycleWatcher) else 0
+        return total
 
     def _make_detectors(self, instruments: Instruments) -> Sequence[Detector]:
         self._use_rules(instruments)
@@ -273,16 +301,64 @@ class Rig:
             rules.append(self.ramp)
         self.trader.use_rules(rules)
 
-    def _swap_plugin(self, name: str, state: str) -> bool:
-        """Enable or disable a plugin; return False when that can't be done, and say why."""
-        swap = self._registry.enable if state == "enabled" else self._registry.disable
-        self.swap_problem = ""
+    def _swap_plugin(self, event: PluginSwapped) -> bool:
+        """Swap a plugin as told; return False when that can't be done, and say why."""
+        name, registry, self.swap_problem = event.plugin, self._registry, ""
         try:
-            swap(name)
-        except PluginError as error:
-            self.swap_problem = str(error)
-            log.warning("plugin.not_swapped", plugin=name, state=state, error=str(error))
+            match event.state:
+                case "enabled":
+                    registry.enable(name)
+                case "quarantined":
+                    registry.quarantine(name, event.reason)
+                case _:
+                    registry.disable(name)
+            self._follow(event)
+        except Exception as error:
+            # A hook raises what it likes, and the command's answer is where that belongs.
+            self.swap_problem = str(error) or type(error).__name__
+            log.warning("plugin.not_swapped", plugin=name, state=event.state, error=str(error))
         return not self.swap_problem
+
+    def _follow(self, event: PluginSwapped) -> None:
+        """Trade no further without whom we can't do."""
+        if event.state == "enabled":
+            self._bring_executors_back(event.plugin)
+        elif event.state == "quarantined":
+            why = f"plugin {event.plugin}, whose executor it is, is put aside: {event.reason}"
+            for name in self._executors_of(event.plugin):
+                self.trader.executor_gone(name, why)
+        missing = self.missing_rules()
+        if missing and event.state != "enabled":
+            self.trader.halt(
+                f"plugin {event.plugin} is {event.state}, and live.required_rules wants "
+                f"{', '.join(missing)}: {event.reason}"
+            )
+
+    def _executors_of(self, plugin: str) -> Collection[str]:
+        """Return the names of the executors in use that a plugin made."""
+        in_use = {executor.name for executor in (self._real_executor, *self._executors.values())}
+        return [
+            name for name in sorted(in_use) if self._registry.owner("executors", name) == plugin
+        ]
+
+    def _bring_executors_back(self, plugin: str) -> None:
+        """Have a plugin's executors made anew, for whoever's opportunities they carry out."""
+        names = self._executors_of(plugin)
+        for name in names:
+            made = self._registry.make_executor(self._settings, name)
+            if self._real_executor.name == name:
+                self._real_executor = made
+            for detector, executor in self._executors.items():
+                if executor.name == name:
+                    self._executors[detector] = made
+        if names:
+            self.trader.executor_back()
+
+    def missing_rules(self) -> tuple[str, ...]:
+        """Return the rules that real trading has to have and hasn't."""
+        if not self._hands.is_real or self.engine.instruments is None:
+            return ()
+        return self.trader.gate.missing(self._settings.live.required_rules)
 
     def _on_toggle(self, toggled: PluginToggled) -> None:
         instruments = self.engine.instruments
@@ -295,7 +371,14 @@ class Rig:
             self._ask_executors(added)
             kept += added
         self.engine.swap_detectors(kept)
-        self._use_rules(instruments)
+        if self._registry.state(toggled.name) is not PluginState.QUARANTINED:
+            self._use_rules(instruments)
+            return
+        # Nobody else is asked again because of somebody who did harm.
+        gone = set(toggled.contributed.get("risk_rules", ()))
+        gate = self.trader.gate
+        kept_rules = zip(gate.names, gate.rules, strict=True)
+        self.trader.use_rules([rule for name, rule in kept_rules if name not in gone])
 
     def _on_fees(self, fees: FeeSchedule) -> None:
         """Let detectors reckon with what the account really pays."""

@@ -21,7 +21,7 @@ from arbitrade.errors import ArbitradeError, ConfigError
 from arbitrade.models import Alert, Mode, Severity
 from arbitrade.plain_json import canonical
 from arbitrade.plugins import PluginRegistry
-from arbitrade.process.tasks import first_of, guarded, stopped_or_after, until
+from arbitrade.process.tasks import first_of, stopped_or_after, until
 from arbitrade.protocols import Service, Venue
 from arbitrade.records import RunEnded, RunStarted
 from arbitrade.store.tables import rows_by_table
@@ -134,6 +134,8 @@ class TradingSession:
             return
         self._stop_reason = reason
         self._stop.set()
+        # From here on no `resume` has trading go on, also before the winding down has its turn.
+        self.parts.outlet.is_trading = False
 
     async def run(
         self,
@@ -166,6 +168,7 @@ class TradingSession:
             parts.outlet.close()
             parts.tape.close()
             await parts.ground.close()
+            parts.warden.close()
             parts.rig.close()
 
     async def _run(
@@ -188,7 +191,7 @@ class TradingSession:
                     start(parts.alerts.run(), name="alerts"),
                     start(ground.writer.run(), name="journal to database"),
                     start(ground.look_after_history(), name="history"),
-                    *(start(guarded(one), name=f"service {one.name}") for one in beside),
+                    *(parts.warden.serve(group, one) for one in beside),
                 ]
                 if ground.database_lock is not None:
                     aside.append(start(ground.database_lock.run(), name="database lock"))
@@ -198,7 +201,7 @@ class TradingSession:
                     start(self._show(on_state, every_s), name="display"),
                     *(start(watch, name=name) for name, watch in self._watches.tasks()),
                 ]
-                if not await stopped_or_after(self._stop, seconds):
+                if not await stopped_or_after(self._stop, seconds) and not self._stop.is_set():
                     self.stop(f"ran for {seconds:g} s")
                 await self._wind_down()
                 for task in market:
@@ -289,9 +292,7 @@ class TradingSession:
             log.info("trading.active", mode=parts.hands.mode.value, account=parts.account)
 
     def _check_arming(self) -> None:
-        if not self.parts.hands.is_real:
-            return
-        missing = self.parts.rig.trader.gate.missing(self.parts.settings.live.required_rules)
+        missing = self.parts.rig.missing_rules()
         if missing:
             raise ConfigError(
                 f"live.required_rules: {', '.join(missing)} not there, so live trading is not "

@@ -33,6 +33,7 @@ from arbitrade.trading.machine.events import (
     Commanded,
     Decided,
     Execution,
+    RunBegan,
     TimeCame,
     TradingEvent,
 )
@@ -197,7 +198,8 @@ class Shell:
                 self._trader.on_event(event)
             except Exception as error:
                 # The next event and the next timer must come all the same: orders may be out.
-                if self._door is None:
+                # Except where a run begins: with half of what it should know it must not go on.
+                if self._door is None or isinstance(event, RunBegan):
                     raise
                 log.exception("trading.event_failed", kind=event.kind)
                 self._door.on_failure(error)

@@ -130,6 +130,7 @@ def _counters(parts: Parts) -> dict[str, int]:
         **{f"feed.{name}": count for name, count in parts.feed.statistics().items()},
         **{f"engine.{name}": count for name, count in engine.counters.items()},
         **parts.watchdog.counters,
+        **parts.warden.counters,
         **parts.control.counters,
         "database.rejected": parts.ground.writer.rejected,
     }
