@@ -100,7 +100,7 @@ class Machine:
         state.cycles[cycle.tag] = cycle
         self._ports.write(CycleOpened(cycle.number, executor.name, approved), state.run)
         cycle.deadline_ns = self._deadline_ns(cycle)
-        self._let(executor, cycle, self._executed(cycle, executor))
+        self._let(cycle, self._executed(cycle, executor), type(executor).execute)
         # After the first orders left: the books are the same, and nobody waits for it.
         self._marks.keep_books(cycle, "decision")
         return cycle
@@ -123,7 +123,7 @@ class Machine:
                 and cycle.state is CycleState.OPEN
             ):
                 cycle.may_resume = True
-                self._let(executor, cycle, self._resumed(cycle, desk, executor))
+                self._let(cycle, self._resumed(cycle, desk, executor), type(executor).resume)
             else:
                 self._run(cycle, desk.unwind("recovered after a restart"))
 
@@ -199,7 +199,7 @@ class Machine:
     def _end_late(self, cycle: Cycle) -> None:
         why = f"the cycle wasn't ended within plugins.cycle_budget_s ({self._cycle_budget_s} s)"
         executor = self._ports.executor(cycle.approved.opportunity.detector)
-        self._blame(cycle, executor, PluginInterruptedError(why))
+        self._blame(cycle, type(executor).execute, PluginInterruptedError(why))
         self.take_over(cycle, f"{cycle.executor}: {why}")
 
     def next_timer_ns(self) -> int | None:
@@ -228,7 +228,7 @@ class Machine:
         return await executor.execute(self._desk(cycle))
 
     def _let(
-        self, executor: Executor, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState]
+        self, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState], method: object
     ) -> None:
         """Let an executor carry a cycle; what it does wrong is its own fault, and core unwinds."""
 
@@ -236,7 +236,7 @@ class Machine:
             if error is None and not isinstance(state, CycleState):
                 error = NonsenseError(f"execute returned {state!r:.100}, not a CycleState")
             if error is not None:
-                self._blame(cycle, executor, error)
+                self._blame(cycle, method, error)
             self._on_end(cycle, state if isinstance(state, CycleState) else None, error)
 
         cycle.is_executing = True
@@ -244,8 +244,8 @@ class Machine:
         cycle.process = Process(coroutine, on_end, self._ports.calls, call)
         cycle.process.step(self.state.now_ns)
 
-    def _blame(self, cycle: Cycle, executor: Executor, error: BaseException) -> None:
-        self._ports.on_fault("executors", cycle.executor, error, type(executor).execute)
+    def _blame(self, cycle: Cycle, method: object, error: BaseException) -> None:
+        self._ports.on_fault("executors", cycle.executor, error, method)
 
     def _run(self, cycle: Cycle, coroutine: Coroutine[Any, Any, CycleState]) -> None:
         """Carry a cycle ourselves."""

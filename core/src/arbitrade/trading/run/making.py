@@ -111,7 +111,15 @@ def make_parts(
     shell = (Shell if record else BufferShell)(clock, tape, outlet)
     halting = Halting(shell, outlet, lambda: rig.trader.halt_at_once())
     warden = Warden(
-        settings, registry, calls, alerts, outlet, shell, ground.kill.path, ground.kill.poll
+        settings,
+        registry,
+        calls,
+        alerts,
+        outlet,
+        shell,
+        ground.kill.path,
+        ground.kill.poll,
+        lambda: rig.engine.pulse,
     )
     feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
     rig = Rig(
