@@ -82,7 +82,7 @@ def test_a_fault_has_the_plugins_own_line(bell) -> None:
             "bell",
             "alert sink bell",
             "raised",
-            "ZeroDivisionError: division by zero",
+            "ZeroDivisionError",  # no more of a sink's: addresses hold secrets
             f"{WHERE}:{line}",
         )
     ]

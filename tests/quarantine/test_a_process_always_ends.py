@@ -156,6 +156,28 @@ async def test_a_plugin_that_loops_is_interrupted_and_the_process_ends_in_good_o
     assert await bot.ended() == 0
 
 
+async def test_enabling_it_lets_a_plugin_back_into_a_bot_that_put_it_aside(
+    tmp_path: Path, site: Path, install: Install, start: Start
+) -> None:
+    install(harm.detector("if self.seen < 20:\n    1 / 0"))
+    bot = await start()
+    await bot.until_said(r"plugin harm is put aside")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "arbitrade", "plugins", "enable", "harm"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        output, _ = await process.communicate()
+    assert "held: harm is enabled\n" in output.decode()
+    bot.process.send_signal(signal.SIGINT)
+    assert await bot.ended() == 0
+
+
 async def test_a_sink_that_sleeps_doesnt_feed_on_its_own_alerts(
     tmp_path: Path, install: Install, start: Start
 ) -> None:

@@ -18,7 +18,7 @@ from arbitrade.config import PluginSettings
 from arbitrade.errors import NonsenseError, PluginError
 from arbitrade.plugins.culprits import Culprits
 from arbitrade.plugins.plugin import CORE
-from arbitrade.plugins.selection import PluginSelection
+from arbitrade.plugins.registry import PluginRegistry
 
 BLOCKED_TWICE = 2
 _LONGEST_SHOWN = 200
@@ -56,7 +56,7 @@ class Fault:
 
 
 def fault_of(
-    registry: PluginSelection,
+    registry: PluginRegistry,
     culprits: Culprits,
     role: str,
     name: str,
@@ -70,12 +70,14 @@ def fault_of(
     elif isinstance(error, NonsenseError):
         kind, message = "lied", str(error)
     else:
-        kind, message = "raised", f"{type(error).__name__}: {error}"
+        kind, message = "raised", type(error).__name__
+        if role != "alert_sinks":  # What goes wrong on the way to an address may quote its secrets.
+            message += f": {error}"
     where = culprits.raised(error, owner) or culprits.defined(source)
     return Fault(owner, f"{_ROLES.get(role, role)} {name}", kind, message[:_LONGEST_SHOWN], where)
 
 
-def stopping(registry: PluginSelection) -> OnFault:
+def stopping(registry: PluginRegistry) -> OnFault:
     """Return what ends a command at the first fault: half a result is no result."""
     culprits = Culprits(registry)
 
@@ -101,7 +103,7 @@ class Quarantine:
 
     def __init__(
         self,
-        registry: PluginSelection,
+        registry: PluginRegistry,
         settings: PluginSettings,
         on_fault: Callable[[Fault, bool], None] = lambda fault, is_first: None,
         on_verdict: Callable[[str, str], None] | None = None,

@@ -25,7 +25,7 @@ from arbitrade.plugins.asking import (
     player,
 )
 from arbitrade.plugins.hooks import hook_problems, make_manager
-from arbitrade.plugins.plugin import Plugin, PluginState
+from arbitrade.plugins.plugin import CORE, Plugin, PluginState
 from arbitrade.plugins.selection import PluginSelection
 from arbitrade.protocols import (
     AlertSink,
@@ -75,6 +75,22 @@ class PluginRegistry(PluginSelection):
                 raise PluginError(f"{name}: {'; '.join(problems)}")
             found.append(Plugin(name, module))
         return cls(found)
+
+    # ── whose it is ──────────────────────────────────────────────────────────────────────────────
+
+    def owner(self, role: str, name: str) -> str | None:
+        """Return who contributed an object: its role (`detectors`, …) and name; None for nobody."""
+        return self._owners.get(role, {}).get(name)
+
+    def quarantine(self, name: str, reason: str) -> bool:
+        """Put a plugin aside that did harm; return False when it was not enabled.
+
+        Raises:
+            PluginError: It is core, without which nothing works.
+        """
+        if name != CORE and self.state(name) is not PluginState.ENABLED:
+            return False
+        return self.disable(name, quarantine=reason)
 
     # ── hooks: before settings are read ──────────────────────────────────────────────────────────
 

@@ -107,10 +107,6 @@ class PluginSelection:
             for name in self._plugins
         }
 
-    def owner(self, role: str, name: str) -> str | None:
-        """Return who contributed an object: its role (`detectors`, …) and name; None for nobody."""
-        return self._owners.get(role, {}).get(name)
-
     def enabled(self) -> tuple[str, ...]:
         """Return the names of the enabled plugins in the order they are asked."""
         return tuple(n for n in self._plugins if self.state(n) is PluginState.ENABLED)
@@ -183,27 +179,23 @@ class PluginSelection:
             raise
         return True
 
-    def disable(self, name: str) -> bool:
+    def disable(self, name: str, *, quarantine: str = "") -> bool:
         """Take a plugin out; return False when it was not enabled.
+
+        Args:
+            name: Which one.
+            quarantine: Why it is put aside; empty where somebody wants it so.
 
         Raises:
             PluginError: It is core, without which nothing works.
         """
         if not self.check_swap(name, "disabled"):
             return False
-        self._drop(name, Decision(False, "disabled while running"))
-        return True
-
-    def quarantine(self, name: str, reason: str) -> bool:
-        """Put a plugin aside that did harm; return False when it was not enabled.
-
-        Raises:
-            PluginError: It is core, without which nothing works.
-        """
-        self.check_swap(name, "disabled")
-        if self.state(name) is not PluginState.ENABLED:
-            return False
-        self._drop(name, Decision(False, reason, is_quarantine=True))
+        contributed = self.contributed(name)
+        reason = quarantine or "disabled while running"
+        self._decide_anew(name, Decision(False, reason, is_quarantine=bool(quarantine)))
+        self._forget(name)
+        self._announce(PluginToggled(name, False, contributed))
         return True
 
     def check_swap(self, name: str, state: str) -> bool:
@@ -281,12 +273,6 @@ class PluginSelection:
         if flag is False:
             return f"features.{plugin.name} is false; set it to true to have this plugin"
         return None
-
-    def _drop(self, name: str, decision: Decision) -> None:
-        contributed = self.contributed(name)
-        self._decide_anew(name, decision)
-        self._forget(name)
-        self._announce(PluginToggled(name, False, contributed))
 
     def _decide_anew(self, name: str, decision: Decision) -> None:
         self._decisions[name] = decision

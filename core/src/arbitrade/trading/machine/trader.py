@@ -411,9 +411,6 @@ class Trader:
     def _write(self, record: Record) -> int:
         return self._ports.write(record, self.state.run)
 
-    def _alert(self, severity: Severity, title: str, body: str) -> None:
-        self._ports.alert(Alert(severity, title, body, subject="trading"))
-
     def _on_rule_failed(self, rule: str, error: BaseException) -> None:
         found = self.gate.rule(rule)
         self._ports.on_fault("risk_rules", rule, error, getattr(type(found), "check", found))
@@ -421,11 +418,14 @@ class Trader:
             return
         self._failed_rules.add(rule)
         log.error("risk.rule_failed", rule=rule, error=repr(error))
-        self._alert(
-            Severity.ERROR,
-            f"risk rule {rule} fails",
-            f"{type(error).__name__}: {error}. It refuses everything until it works, or its plugin "
-            "is put aside or disabled.",
+        self._ports.alert(
+            Alert(
+                Severity.ERROR,
+                f"risk rule {rule} fails",
+                f"{type(error).__name__}: {error}. It refuses everything until it works, or its "
+                "plugin is put aside or disabled.",
+                subject="trading",
+            )
         )
 
 

@@ -153,6 +153,7 @@ class TradingSession:
             shell,
             ground.kill.path,
             ground.kill.poll,
+            lambda: rig.engine.pulse,
         )
         feed = venue.make_feed(lambda instruments: rig.choose(instruments), shell)
         rig = Rig(

@@ -38,6 +38,7 @@ class Warden:
         shell: Where a verdict goes as an event; it is carried out when that is handled.
         halt_file: Looked at from the watchdog's thread while a plugin holds everything up.
         poll_halt: Looks at it on the loop.
+        pulse: Changes with every book message.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Warden:
         shell: Shell,
         halt_file: Path,
         poll_halt: Callable[[], object],
+        pulse: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -62,7 +64,7 @@ class Warden:
         self._loop = asyncio.get_running_loop()
         self._quarantine = Quarantine(registry, settings.plugins, self._on_fault, self._on_verdict)
         budget_s = settings.plugins.time_budget_ms / 1000
-        self._overseer = Overseer(calls, budget_s, self._on_held, self._on_returned)
+        self._overseer = Overseer(calls, budget_s, self._on_held, self._on_returned, pulse=pulse)
         self.look_s = min(0.1, budget_s / 4)
         """How often `look` wants to be called."""
         self._held: tuple[Call, Place] | None = None
