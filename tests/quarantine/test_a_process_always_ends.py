@@ -47,7 +47,7 @@ class Bot:
         """Return its exit code."""
         async with asyncio.timeout(PATIENCE_S):
             while await self._read():
-                print(self.said.splitlines()[-1])
+                pass
             return await self.process.wait()
 
     async def _read(self) -> str:
