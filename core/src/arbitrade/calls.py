@@ -46,6 +46,7 @@ hold everything up once for each, and nothing else would have its turn."""
 
 _UNDISTURBED_S = 0.1
 _LAST_S = 0.2
+"""For the second cancellation of what swallowed the first one: then it is left."""
 _IDLE, _ARMING, _SENT = range(3)
 _CORE = str(Path(__file__).parent)
 _GUARDS: set[types.CodeType] = set()

@@ -12,7 +12,7 @@ import structlog
 
 from arbitrade.accounting.attribution import attribute
 from arbitrade.accounting.portfolio import OPERATOR_KEY
-from arbitrade.calls import Call, PluginInterruptedError
+from arbitrade.calls import Call, PluginInterruptedError, guard
 from arbitrade.config import Settings
 from arbitrade.config.risk import RiskLimits
 from arbitrade.errors import NonsenseError
@@ -127,6 +127,7 @@ class Machine:
             else:
                 self._run(cycle, desk.unwind("recovered after a restart"))
 
+    @guard
     async def _resumed(self, cycle: Cycle, desk: Desk, executor: Resumer) -> CycleState:
         """Let an executor go on once what it had sent is known, and whether trading goes on too."""
         await desk.settled(*cycle.orders)
@@ -223,8 +224,9 @@ class Machine:
     def _desk(self, cycle: Cycle) -> Desk:
         return Desk(cycle, self.state, self._ports, self._execution, self.quoting, self.sending)
 
+    @guard
     async def _executed(self, cycle: Cycle, executor: Executor) -> CycleState:
-        # Called within the process too: what is no coroutine function may raise when called.
+        # Called within the process: what is no coroutine function may raise when it is called.
         return await executor.execute(self._desk(cycle))
 
     def _let(
