@@ -147,9 +147,10 @@ async def test_operators_flatten_goes_before_what_an_executor_wants(
     stays = SwapExecutor(hold_s=3_600, stays=True)
     account = f"swap-{uuid.uuid4().hex[:8]}"
     report = await traded(tmp_path, dsn, account, stays, is_held, flatten)
-    # What the basket had bought is gone; of the ETH that was there before the book takes a part.
+    # What the basket had bought for 50 USD is sold again. How much of the ETH that was there before
+    # is sold too, depends on what the moving book takes at that moment.
     assert report.ledger.get("BTC", Decimal(0)) < Decimal("0.0001")
-    assert report.ledger["USD"] > 1_000
+    assert report.ledger["USD"] > 990
     verdict = replayed(report.recording, stays)
     assert verdict.divergence is None
     assert verdict.decision_hash == report.state.decision_hash
