@@ -202,6 +202,25 @@ def test_executor_that_raises_has_its_basket_unwound_short_side_included():
     assert held(bench)["ETH"] == 20
 
 
+def test_basket_may_be_held_for_longer_than_a_cycle_may_take():
+    bench = benched(Holder(hold_s=600))
+    cycle = enter(bench)
+    bench.wait(Settings().plugins.cycle_budget_s * 2)
+    assert cycle.state is CycleState.OPEN
+    assert bench.written(CycleClosed) == []
+
+
+def test_basket_of_an_executor_that_is_put_aside_is_brought_back():
+    bench = benched(Holder(hold_s=600))
+    enter(bench)
+    bench.wait(1)
+    bench.trader.executor_gone("holder", "it is put aside", is_needed=False)
+    bench.wait(5)
+    (closed,) = bench.written(CycleClosed)
+    assert (closed.state, closed.reason) == (CycleState.UNWOUND, "it is put aside")
+    assert held(bench)["ETH"] == 20
+
+
 def test_leg_that_does_not_fill_has_the_others_brought_back():
     bench = benched()
     enter(bench)

@@ -15,6 +15,7 @@ from arbitrade.api import Command
 from arbitrade.book import OrderBook
 from arbitrade.config.load import load_settings
 from arbitrade.errors import ConfigError, JournalFullError
+from arbitrade.execution.sequential import SequentialExecutor
 from arbitrade.journal import FsyncPolicy, Journal, read_journal
 from arbitrade.models import Asset, BookDelta, InstrumentsChanged, Mode, TradingState
 from arbitrade.plugins import PluginRegistry, PluginState
@@ -26,6 +27,7 @@ from arbitrade.testing.patience import PATIENCE_S
 from arbitrade.testing.risk import make_opportunity
 from arbitrade.testing.trading import TradingBench
 from arbitrade.testing.venue import EventVenue
+from arbitrade.trading.machine.events import PluginSwapped
 from arbitrade.trading.machine.recovery import read_state
 from arbitrade.trading.run.session import TradingSession
 
@@ -217,3 +219,59 @@ def test_way_to_full_size_counts_whoever_carried_cycles_out(tmp_path: Path, name
         return rig.ramp.small
 
     assert asyncio.run(small()) == 2
+
+
+class Watcher:
+    """Finds nothing, and would have it carried out by an executor of its own."""
+
+    executor = "mine"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_instruments(self, instruments):
+        """Nothing depends on them."""
+
+    def on_fees(self, fees):
+        """Nothing depends on them."""
+
+    def on_void(self, symbol):
+        """Nothing is remembered."""
+
+    def on_book(self, book, changed):
+        return ()
+
+
+class Bringer:
+    @hookimpl
+    def arbitrade_register_detectors(self, settings, instruments):
+        return [Watcher("mine")]
+
+    @hookimpl
+    def arbitrade_make_executor(self, settings, name):
+        return SequentialExecutor(name="mine") if name == "mine" else None
+
+
+class Borrower:
+    @hookimpl
+    def arbitrade_register_detectors(self, settings, instruments):
+        return [Watcher("borrows")]
+
+
+@pytest.mark.parametrize("is_borrowed", [False, True], ids=["its own", "another plugin's"])
+async def test_executor_that_is_put_aside_stops_whoever_still_needs_it(
+    tmp_path: Path, is_borrowed: bool
+) -> None:
+    plugins = {"bringer": Bringer()} | ({"borrower": Borrower()} if is_borrowed else {})
+    registry = PluginRegistry.of(plugins)
+    async with running(make_session(tmp_path, registry)) as session:
+        shell, state = session.parts.shell, session.parts.rig.state
+        assert state.trading_state is TradingState.ACTIVE
+        shell.tell(PluginSwapped("bringer", "quarantined", "it did harm"))
+        assert registry.state("bringer") is PluginState.QUARANTINED
+        assert (state.trading_state is TradingState.REDUCING) is is_borrowed
+        assert ("it did harm" in state.executor_problem) is is_borrowed
+        enable = Command("plugin", "operator", {"name": "bringer", "state": "enabled"})
+        answer = await session.command(enable)
+        assert answer.is_done, answer.message
+        assert (state.trading_state, state.executor_problem) == (TradingState.ACTIVE, "")

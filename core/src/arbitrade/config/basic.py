@@ -41,7 +41,8 @@ class PluginSettings:
     )
     cycle_budget_s: int = setting(
         120,
-        "An executor that hasn't ended its cycle by then is stopped, and the cycle unwound.",
+        "An executor that hasn't ended its cycle by then is stopped, and the cycle unwound; "
+        "a basket may be held for longer.",
         unit="s",
         minimum=1,
     )

@@ -398,10 +398,11 @@ class Trader:
         state = self.state
         self.decisions.add(state.now_ns, "plugin", {"plugin": event.plugin, "state": event.state})
 
-    def executor_gone(self, name: str, reason: str) -> None:
-        """Begin no cycle any more, and carry those under way to their end ourselves."""
-        self.state.executor_problem = reason
-        if self.state.trading_state is TradingState.ACTIVE:
+    def executor_gone(self, name: str, reason: str, *, is_needed: bool) -> None:
+        """Carry an executor's cycles to their end in its place; begin none any more if needed."""
+        if is_needed:
+            self.state.executor_problem = reason
+        if is_needed and self.state.trading_state is TradingState.ACTIVE:
             self._set_state(TradingState.REDUCING, reason)
         for cycle in list(self.state.cycles.values()):
             if cycle.executor == name:

@@ -145,7 +145,9 @@ class Rig:
         self.machine = self.trader.machine
         self._executors: dict[str, Executor] = {}
         """Those that detectors bring, by the detectors' names."""
-        self._real_executor = registry.make_executor(settings, settings.execution.executor)
+        self._executor_owners: dict[str, str | None] = {}
+        """Plugins that made executors, by the executors' names; once put aside they own nothing."""
+        self._real_executor = self._make_executor(settings.execution.executor)
         self.ramp = Ramp(
             settings.live,
             self.trader.view,
@@ -224,6 +226,11 @@ class Rig:
         real = self._executors.get(detector, self._real_executor)
         return self.ramp.executor(real) if self._hands.is_real else real
 
+    def _make_executor(self, name: str) -> Executor:
+        made = self._registry.make_executor(self._settings, name)
+        self._executor_owners[name] = self._registry.owner("executors", name)
+        return made
+
     def _ask_executors(self, detectors: Iterable[Detector]) -> None:
         """Have the executors made that detectors bring.
 
@@ -234,7 +241,7 @@ class Rig:
             if not isinstance(detector, BringsExecutor):
                 continue
             try:
-                made = self._registry.make_executor(self._settings, detector.executor)
+                made = self._make_executor(detector.executor)
             except PluginError as error:
                 said = f"detector {detector.name} brings an executor, but {error}"
                 raise PluginError(said) from error
@@ -325,8 +332,12 @@ class Rig:
             self._bring_executors_back(event.plugin)
         elif event.state == "quarantined":
             why = f"plugin {event.plugin}, whose executor it is, is put aside: {event.reason}"
+            watching = {detector.name for detector in self.engine.detectors}
+            needed = {e.name for detector, e in self._executors.items() if detector in watching}
+            needed.add(self._real_executor.name)
             for name in self._executors_of(event.plugin):
-                self.trader.executor_gone(name, why)
+                # One that only its own detectors brought is missed by nobody: they are gone too.
+                self.trader.executor_gone(name, why, is_needed=name in needed)
         missing = self.missing_rules()
         if missing and event.state != "enabled":
             self.trader.halt(
@@ -337,15 +348,13 @@ class Rig:
     def _executors_of(self, plugin: str) -> Collection[str]:
         """Return the names of the executors in use that a plugin made."""
         in_use = {executor.name for executor in (self._real_executor, *self._executors.values())}
-        return [
-            name for name in sorted(in_use) if self._registry.owner("executors", name) == plugin
-        ]
+        return [name for name in sorted(in_use) if self._executor_owners.get(name) == plugin]
 
     def _bring_executors_back(self, plugin: str) -> None:
         """Have a plugin's executors made anew, for whoever's opportunities they carry out."""
         names = self._executors_of(plugin)
         for name in names:
-            made = self._registry.make_executor(self._settings, name)
+            made = self._make_executor(name)
             if self._real_executor.name == name:
                 self._real_executor = made
             for detector, executor in self._executors.items():
