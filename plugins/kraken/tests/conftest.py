@@ -483,7 +483,8 @@ def cycle_opportunity(timestamp: str | None) -> Opportunity:
     from decimal import Decimal
 
     one = Decimal(1)
-    legs = tuple(Leg(symbol, Side.BUY) for symbol in CYCLE)
+    first, second, last = CYCLE
+    legs = (Leg(first, Side.BUY), Leg(second, Side.BUY), Leg(last, Side.SELL))
     return Opportunity(
         detector="watcher",
         key="watched",
