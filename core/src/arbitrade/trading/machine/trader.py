@@ -73,6 +73,9 @@ ZERO = Decimal(0)
 class Trader:
     """Decides.
 
+    Large because each kind of event has a handler here, of a few lines each: whoever asks what an
+    event does looks in one place.
+
     Args:
         settings: Everything configured.
         ports: The ways to the world.
