@@ -81,11 +81,12 @@ class Parity:
         return self._found(book, told) if told % 2 else iter(())
 
     def _found(self, book: OrderBook, told: int) -> Iterator[Opportunity]:
+        pair = book.instrument
         yield Opportunity(
             detector=self.name,
             key=f"{book.symbol} {told % 3}",
-            assets=("USD", "BTC"),
-            legs=(Leg(book.symbol, Side.BUY), Leg(OTHER, Side.SELL)),
+            assets=(pair.quote, pair.base),
+            legs=(Leg(book.symbol, Side.BUY), Leg(book.symbol, Side.SELL)),
             edge_bps=Decimal(told % 1_000),
             size=Decimal(len(book.asks)),
             profit=Decimal(len(book.bids)),
