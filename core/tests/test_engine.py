@@ -374,9 +374,8 @@ def test_every_verified_message_of_the_pair_reports_what_is_there_also_when_only
 
 
 def test_an_episode_lives_from_first_to_last_sighting() -> None:
-    bench = Bench(Watcher(at=100))
     ended = []
-    bench.engine.episodes.on_end = ended.append
+    bench = Bench(Watcher(at=100), on_episode_end=ended.append)
     bench.snapshot(timestamp="2026-09-14T08:21:36.000000Z")
     bench.update([(90, 1)], [], timestamp="2026-09-14T08:21:36.500000Z")
     bench.update([(100, 0)], [], timestamp="2026-09-14T08:21:37.250000Z")

@@ -23,7 +23,7 @@ from arbitrade.hot import LOOP, unavailable
 from arbitrade.models import Instruments, InstrumentsChanged
 from arbitrade.pricing import FeeSchedule
 from arbitrade.recording import RecordingReader, reader
-from arbitrade.research.detection import Detection
+from arbitrade.research.detection import CycleRecords, Detection
 from arbitrade.testing.mutation import mutated
 from arbitrade.testing.wild import WildMarket
 from arbitrade_kraken.venue import KrakenVenue
@@ -55,7 +55,7 @@ def triangular(instruments: Instruments) -> tuple[TriangularDetector]:
 
 def replayed(path: Path, is_compiled: bool, **options: Any) -> list[str]:
     """Return everything a replay did, said and counted, as text."""
-    clock = ReplayClock()
+    clock, records = ReplayClock(), CycleRecords()
     seen: list[str] = []
     engine = (make_engine if is_compiled else Engine)(
         KrakenVenue(),
@@ -64,11 +64,12 @@ def replayed(path: Path, is_compiled: bool, **options: Any) -> list[str]:
             f"{position} at {clock.time_ns}: {one!r}" for one in found
         ),
         clock=clock,
+        on_episode_end=records.add,
         on_out_of_sync=lambda symbol: seen.append(f"lost {symbol}"),
         **options,
     )
     assert (engine.hot_path == "compiled") is is_compiled
-    replay = Detection(engine, clock)
+    replay = Detection(engine, clock, records)
     with RecordingReader(str(path)) as recording:
         try:
             replay.run(recording)

@@ -21,7 +21,7 @@ from arbitrade.errors import RecordingError
 from arbitrade.models import BookDelta
 from arbitrade.recording import RecordingReader, RecordingWriter
 from arbitrade.recording.session import RecordSession
-from arbitrade.research.detection import Detection, DetectionSummary
+from arbitrade.research.detection import CycleRecords, Detection, DetectionSummary
 from arbitrade.testing.patience import PATIENCE_S
 from arbitrade_kraken.config import KrakenSettings
 from arbitrade_kraken.market.decoder import KrakenDecoder
@@ -32,7 +32,7 @@ def replayed(path: Path) -> DetectionSummary:
     """Detection one part alone."""
     clock = ReplayClock()
     engine = Engine(KrakenVenue(), lambda _: (), lambda *_: None, clock=clock)
-    replay = Detection(engine, clock)
+    replay = Detection(engine, clock, CycleRecords())
     with RecordingReader(str(path)) as reader:
         replay.run(reader)
         return replay.summary(reader)

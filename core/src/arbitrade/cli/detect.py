@@ -164,7 +164,7 @@ def _replay(
 ) -> "DetectionSummary":
     from arbitrade.clock import ReplayClock
     from arbitrade.engine.assembly import assemble
-    from arbitrade.research.detection import Detection
+    from arbitrade.research.detection import CycleRecords, Detection
 
     store = None if out is None else line.registry.make_store(settings, _store_url(out))
 
@@ -173,7 +173,7 @@ def _replay(
             for opportunity in opportunities:
                 store.write(opportunity, position)
 
-    clock = ReplayClock()
+    clock, records = ReplayClock(), CycleRecords()
     engine = assemble(
         settings,
         line.registry,
@@ -181,11 +181,12 @@ def _replay(
         keep,
         depth=depth,
         clock=clock,
+        on_episode_end=records.add,
     )
     try:
         if instruments is not None:
             engine.learn(_read_instruments(venue, instruments))
-        replay = Detection(engine, clock)
+        replay = Detection(engine, clock, records)
         with _progress(reader) as on_progress:
             replay.run(reader, on_progress)
     except RecordingError as error:

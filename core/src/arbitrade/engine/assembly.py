@@ -6,7 +6,7 @@ from typing import Any
 from arbitrade.config import Settings
 from arbitrade.engine.engine import Act, DetectorFactory, Engine
 from arbitrade.hot import LOOP, load
-from arbitrade.models import Instruments
+from arbitrade.models import Episode, Instruments
 from arbitrade.plugins import PluginRegistry, PluginToggled
 from arbitrade.plugins.quarantine import stopping
 from arbitrade.protocols import Clock, CompiledVenue, Detector, Venue
@@ -22,6 +22,7 @@ def assemble(
     clock: Clock | None = None,
     max_lag_s: float | None = None,
     max_crossed_s: float | None = None,
+    on_episode_end: Callable[[Episode], None] | None = None,
 ) -> Engine:
     """Return an engine with the detectors of all enabled plugins.
 
@@ -37,6 +38,7 @@ def assemble(
         clock: Tells the age of messages.
         max_lag_s: Nothing is reported from a message older than this.
         max_crossed_s: A book crossed for longer is asked for anew.
+        on_episode_end: Called with each stretch of an opportunity's life, once it is over.
     """
 
     def make_detectors(instruments: Instruments) -> Sequence[Detector]:
@@ -50,6 +52,7 @@ def assemble(
         clock=clock,
         max_lag_s=max_lag_s,
         max_crossed_s=max_crossed_s,
+        on_episode_end=on_episode_end,
         on_fault=stopping(registry),
     )
     registry.on_toggle(_swapper(settings, registry, engine))

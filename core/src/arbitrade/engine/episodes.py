@@ -40,7 +40,7 @@ class Episodes:
         on_alive: Callable[[str, bool], None] | None = None,
     ) -> None:
         self._alive: dict[str, dict[str, _Life]] = {}
-        self.on_end = on_end
+        self._on_end = on_end
         self._on_alive = on_alive
         self.begun = 0
         self.by_key: Counter[str] = Counter()
@@ -100,8 +100,8 @@ class Episodes:
                 del self._alive[symbol]
                 if self._on_alive is not None:
                     self._on_alive(symbol, False)
-        if self.on_end is not None:
-            self.on_end(
+        if self._on_end is not None:
+            self._on_end(
                 Episode(
                     key=life.key,
                     first_seen=life.first_seen,

@@ -107,21 +107,39 @@ class DetectionSummary:
         }
 
 
+class CycleRecords:
+    """What became of each cycle; `add` is the engine's `on_episode_end`."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, CycleRecord] = {}
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode that is over."""
+        record = self._by_key.get(episode.key)
+        if record is None:
+            record = self._by_key[episode.key] = CycleRecord(episode.key)
+        record.add(episode)
+
+    def most_seen_first(self) -> list[CycleRecord]:
+        """Return all of them; those seen as often, in the order of their keys."""
+        return sorted(self._by_key.values(), key=lambda r: (-r.sightings, r.key))
+
+
 class Detection:
     """One pass of a recording through an engine.
 
     Args:
         engine: Fresh; its instruments may be known already.
         clock: The engine's clock, moved by the envelopes' times.
+        records: Those the engine's episodes are counted in.
     """
 
-    def __init__(self, engine: Engine, clock: ReplayClock) -> None:
+    def __init__(self, engine: Engine, clock: ReplayClock, records: CycleRecords) -> None:
         self._engine = engine
         self._clock = clock
-        self._by_cycle: dict[str, CycleRecord] = {}
+        self._records = records
         self._started: float | None = None
         self.frames = 0
-        engine.episodes.on_end = self._on_episode
 
     def run(self, reader: RecordingReader, on_progress: Callable[[], None] | None = None) -> None:
         """Take every line.
@@ -150,7 +168,7 @@ class Detection:
         """Return what happened; call it when the last result is written."""
         seconds = 0.0 if self._started is None else time.perf_counter() - self._started
         engine, tally = self._engine, self._engine.tally()
-        records = sorted(self._by_cycle.values(), key=lambda r: (-r.sightings, r.key))
+        records = self._records.most_seen_first()
         return DetectionSummary(
             frames=self._frames_taken(),
             book_updates=tally.book_updates,
@@ -249,9 +267,3 @@ class Detection:
     def _frames_taken(self) -> int:
         engine = self._engine
         return self.frames + (engine.loop.frames if isinstance(engine, CompiledEngine) else 0)
-
-    def _on_episode(self, episode: Episode) -> None:
-        record = self._by_cycle.get(episode.key)
-        if record is None:
-            record = self._by_cycle[episode.key] = CycleRecord(episode.key)
-        record.add(episode)

@@ -123,16 +123,15 @@ class Twins:
             if at:
                 self.lost.append(symbol)
 
-        engine = make(
+        return make(
             venue,
             make_detectors,
             act,
             clock=self.clock,
             on_out_of_sync=lose,
+            on_episode_end=lambda episode: log.append(repr(episode)),
             **options,
         )
-        engine.episodes.on_end = lambda episode: log.append(repr(episode))
-        return engine
 
 
 def _taken(engine: Engine, frames: Sequence[bytes], stale: bytes) -> list[str]:
