@@ -107,11 +107,11 @@ class Rig:
         self._registry = registry
         self._hands = hands
         self.decisions = Decisions(effects.decided)
-        # The machine asks the engine for books, the engine hands opportunities to the machine: the
-        # ports are methods, so that either may be made first.
         self.swap_problem = ""
         """Why the last swap of a plugin couldn't be done; empty when it was."""
         self.limit_book = LimitBook(settings.risk)
+        # The machine asks the engine for books, the engine hands opportunities to the machine: the
+        # ports are methods, so that either may be made first.
         ports = Ports(
             write=effects.write,
             alert=effects.alert,
